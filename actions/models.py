@@ -1,0 +1,55 @@
+"""Canonical commands and their outcome."""
+
+from __future__ import annotations
+
+import uuid6
+from django.db import models
+
+from connections.models import IntegrationConnection
+from connections.tenancy import TenantQuerySet
+from providers.models import IntegrationProvider
+
+
+class ActionStatus(models.TextChoices):
+    PENDING = "pending", "Pending"
+    PROCESSING = "processing", "Processing"
+    COMPLETED = "completed", "Completed"
+    FAILED = "failed", "Failed"
+    NEEDS_REVIEW = "needs_review", "Needs review"
+
+
+class NormalisedAction(models.Model):
+    """One canonical command: asked for once, done once."""
+
+    action_id = models.UUIDField(primary_key=True, default=uuid6.uuid7, editable=False)
+    tenant_id = models.CharField(max_length=100, db_index=True)
+    provider = models.ForeignKey(IntegrationProvider, on_delete=models.PROTECT, related_name="actions")
+    connection = models.ForeignKey(IntegrationConnection, on_delete=models.CASCADE, related_name="actions")
+    canonical_type = models.CharField(max_length=60, help_text="What is to be done, provider-free.")
+    target = models.JSONField(default=dict, help_text="What it is done to.")
+    payload = models.JSONField(default=dict, help_text="What is said or set; redacted in lists.")
+    idempotency_key = models.CharField(max_length=200, help_text="The same key is the same action.")
+    correlation_id = models.CharField(max_length=200, blank=True)
+    status = models.CharField(max_length=20, choices=ActionStatus, default=ActionStatus.PENDING)
+    result = models.JSONField(default=dict, blank=True, help_text="Provider's id and URL of what was made.")
+    attempts = models.PositiveIntegerField(default=0)
+    error = models.TextField(blank=True)
+    completed_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = TenantQuerySet.as_manager()
+
+    class Meta:
+        db_table = "normalised_actions"
+        ordering = ("-action_id",)
+        verbose_name = "action"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant_id", "connection", "idempotency_key"], name="action_once_a_key"
+            )
+        ]
+        indexes = [models.Index(fields=["tenant_id", "-action_id"], name="action_by_tenant")]
+
+    def __str__(self) -> str:
+        return f"{self.canonical_type} ({self.status})"

@@ -1,0 +1,154 @@
+"""Whose account it is: connections and the secrets they refer to."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import uuid6
+from django.db import models
+
+from connections.tenancy import TenantQuerySet
+from providers.models import IntegrationProvider
+
+
+class ConnectionStatus(models.TextChoices):
+    PENDING_VERIFICATION = "pending_verification", "Pending verification"
+    ACTIVE = "active", "Active"
+    SUSPENDED = "suspended", "Suspended"
+    ERROR = "error", "Error"
+    DELETED = "deleted", "Deleted"
+
+
+class ConnectionQuerySet(TenantQuerySet):
+    def present(self) -> ConnectionQuerySet:
+        """All but the soft-deleted."""
+        return self.exclude(status=ConnectionStatus.DELETED)
+
+    def get_all_active(self) -> ConnectionQuerySet:
+        """Connections that may be polled and acted through now."""
+        return self.filter(status=ConnectionStatus.ACTIVE)
+
+
+def no_capabilities() -> dict[str, bool]:
+    return {"webhook": False, "polling": False, "outbound_actions": False}
+
+
+class IntegrationConnection(models.Model):
+    """One tenant's authorised link to a provider."""
+
+    connection_id = models.UUIDField(primary_key=True, default=uuid6.uuid7, editable=False)
+    tenant_id = models.CharField(max_length=100, db_index=True, help_text="Tenant that owns the connection.")
+    provider = models.ForeignKey(
+        IntegrationProvider, on_delete=models.PROTECT, related_name="connections", help_text="Tool it leads to."
+    )
+    display_name = models.CharField(max_length=200, help_text="Name people know it by.")
+    auth_ref = models.CharField(
+        max_length=300, blank=True, help_text="Reference to the credential in the secret store; never the secret."
+    )
+    status = models.CharField(
+        max_length=30, choices=ConnectionStatus, default=ConnectionStatus.PENDING_VERIFICATION, help_text="Life cycle."
+    )
+    enabled_capabilities = models.JSONField(
+        default=no_capabilities, help_text="What this connection is used for: webhook, polling, outbound_actions."
+    )
+    metadata_tags = models.JSONField(default=dict, blank=True, help_text="Free labels, text to text.")
+    api_version = models.CharField(max_length=50, help_text="Version of the provider's API this connection speaks.")
+    settings = models.JSONField(
+        default=dict, blank=True, help_text="Validated by the adapter's schema: base_url, repositories, projects …"
+    )
+    account = models.CharField(
+        max_length=200, blank=True, help_text="Account the provider named when the credential was last verified."
+    )
+    last_verified_at = models.DateTimeField(null=True, blank=True, help_text="Last successful verification.")
+    last_success_at = models.DateTimeField(null=True, blank=True, help_text="Last successful call to the provider.")
+    last_error = models.TextField(blank=True, help_text="Last failure, in words a person can act on.")
+    last_error_at = models.DateTimeField(null=True, blank=True, help_text="When it last failed.")
+    consecutive_failures = models.PositiveIntegerField(default=0, help_text="Failed calls since the last success.")
+    duplicates_received = models.PositiveBigIntegerField(
+        default=0, help_text="Repeated deliveries that were answered and changed nothing."
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = ConnectionQuerySet.as_manager()
+
+    class Meta:
+        db_table = "integration_connections"
+        ordering = ("-connection_id",)
+        verbose_name = "connection"
+        indexes = [
+            models.Index(fields=["tenant_id", "-connection_id"], name="connection_by_tenant"),
+            models.Index(fields=["provider", "status"], name="connection_by_provider"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(status__in=ConnectionStatus.values), name="connection_status_is_known"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.display_name} ({self.tenant_id})"
+
+    def uses(self, capability: str) -> bool:
+        """Whether the capability is switched on for this connection."""
+        return bool(self.enabled_capabilities.get(capability))
+
+
+class StoredSecret(models.Model):
+    """A secret at rest in the embedded store: ciphertext only, found by reference."""
+
+    secret_id = models.UUIDField(primary_key=True, default=uuid6.uuid7, editable=False)
+    tenant_id = models.CharField(max_length=100, db_index=True)
+    ciphertext = models.BinaryField(help_text="Fernet token; readable with any key in SECRETS_KEYS.")
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        db_table = "stored_secrets"
+        verbose_name = "stored secret"
+
+    def __str__(self) -> str:
+        return f"secret {self.secret_id}"
+
+
+class HistoryQuerySet(TenantQuerySet):
+    def newest_first(self) -> HistoryQuerySet:
+        return self.order_by("-entry_id")
+
+
+class ConnectionHistory(models.Model):
+    """Evidence: every change of a connection, who made it and why. Rows are only ever added."""
+
+    entry_id = models.UUIDField(primary_key=True, default=uuid6.uuid7, editable=False)
+    tenant_id = models.CharField(max_length=100, db_index=True)
+    connection = models.ForeignKey(IntegrationConnection, on_delete=models.CASCADE, related_name="history")
+    operation = models.CharField(max_length=50, help_text="What was done: created, verified, suspended …")
+    actor = models.CharField(max_length=200, help_text="Staff user, API client or service part.")
+    outcome = models.CharField(max_length=20, help_text="ok or failed.")
+    detail = models.TextField(blank=True, help_text="Redacted.")
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = HistoryQuerySet.as_manager()
+
+    class Meta:
+        db_table = "connection_history"
+        ordering = ("-entry_id",)
+        verbose_name = "history entry"
+        verbose_name_plural = "history"
+
+    def __str__(self) -> str:
+        return f"{self.operation} by {self.actor}"
+
+
+def record_success(connection_id: Any, at: datetime) -> None:
+    """Health: a call to the provider worked."""
+    IntegrationConnection.objects.filter(pk=connection_id).update(last_success_at=at, consecutive_failures=0)
+
+
+def record_failure(connection_id: Any, at: datetime, message: str) -> None:
+    """Health: a call to the provider failed."""
+    IntegrationConnection.objects.filter(pk=connection_id).update(
+        last_error=message[:1000], last_error_at=at, consecutive_failures=models.F("consecutive_failures") + 1
+    )

@@ -1,0 +1,175 @@
+"""What came in, and its way out: one row is inbox and outbox in one."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import uuid6
+from django.db import models
+from django.db.models.functions import Now
+
+from connections.models import IntegrationConnection
+from connections.tenancy import TenantQuerySet
+from events.compression import unpack
+from providers.models import IntegrationProvider
+
+
+class Source(models.TextChoices):
+    WEBHOOK = "webhook", "Webhook"
+    POLL = "poll", "Poll"
+    BACKFILL = "backfill", "Backfill"
+    API = "api", "API"
+
+
+class DeliveryStatus(models.TextChoices):
+    PENDING = "pending", "Pending"
+    DELIVERED = "delivered", "Delivered"
+    FAILED = "failed", "Failed, will be retried"
+    DEAD = "dead", "Dead"
+    IGNORED = "ignored", "Ignored"
+
+
+UNDELIVERED = (DeliveryStatus.PENDING, DeliveryStatus.FAILED)
+
+
+class AdapterEventQuerySet(TenantQuerySet):
+    def get_recent_by_connection(self, connection_id: Any, since: datetime) -> AdapterEventQuerySet:
+        """Events of one connection received at or after ``since``, newest first."""
+        return self.filter(connection_id=connection_id, received_at__gte=since).order_by("-event_id")
+
+
+class AdapterEvent(models.Model):
+    """The durable row of one provider event. Written once by ``events.services.record``."""
+
+    event_id = models.UUIDField(primary_key=True, default=uuid6.uuid7, editable=False)
+    connection = models.ForeignKey(IntegrationConnection, on_delete=models.CASCADE, related_name="events")
+    tenant_id = models.CharField(max_length=100, help_text="Tenant that owns the connection.")
+    # No database constraint: every insert of every tenant would lock the same row of a table of a few rows.
+    provider = models.ForeignKey(
+        IntegrationProvider, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
+    provider_event_type = models.CharField(max_length=120, help_text="The provider's own name for it.")
+    source = models.CharField(max_length=10, choices=Source, help_text="Road it came in by.")
+    dedupe_key = models.CharField(max_length=200, help_text="Unique a connection: a repetition has the same key.")
+    signature_hash = models.BinaryField(
+        max_length=32, null=True, blank=True, help_text="SHA-256 of the verified signature, where it covers the body."
+    )
+    happening = models.CharField(
+        max_length=200, blank=True, help_text="Equal for webhook and poll when both tell of the same happening."
+    )
+    ordering_key = models.CharField(
+        max_length=200, blank=True, help_text="Entity whose events are delivered in order; empty if none is given."
+    )
+    correlation_id = models.CharField(max_length=200, blank=True, help_text="The provider's id of the event.")
+    occurred_at = models.DateTimeField(null=True, blank=True, help_text="The provider's clock; empty if it gave none.")
+    received_at = models.DateTimeField(db_default=Now(), help_text="Our clock.")
+    payload = models.BinaryField(help_text="Redacted JSON of the provider, zstd.")
+    delivery_status = models.CharField(max_length=10, choices=DeliveryStatus, default=DeliveryStatus.PENDING)
+    ignored_reason = models.CharField(max_length=200, blank=True, help_text="Why it becomes no signal.")
+    attempts = models.PositiveIntegerField(default=0, help_text="Deliveries tried.")
+    next_attempt_at = models.DateTimeField(
+        db_default=Now(), help_text="When it is due. While a worker holds it: when its lease ends."
+    )
+    lease_token = models.UUIDField(null=True, blank=True, editable=False, help_text="Fencing token of the holder.")
+    first_attempt_at = models.DateTimeField(null=True, blank=True, help_text="Start of the 24 hours of retries.")
+    delivered_at = models.DateTimeField(null=True, blank=True)
+    last_error_code = models.CharField(max_length=60, blank=True, help_text="Closed set; dead events are grouped by it.")
+    last_error = models.TextField(blank=True, help_text="Last failure in words; redacted.")
+    signal_id = models.UUIDField(null=True, blank=True, help_text="Derived from connection and dedupe key.")
+    signal_type = models.CharField(max_length=60, blank=True, help_text="Canonical type; empty if ignored.")
+    envelope = models.BinaryField(null=True, blank=True, help_text="SignalEnvelope as delivered, zstd.")
+    created_at = models.DateTimeField(db_default=Now())
+    updated_at = models.DateTimeField(db_default=Now())
+
+    objects = AdapterEventQuerySet.as_manager()
+
+    class Meta:
+        db_table = "adapter_events"
+        ordering = ("-event_id",)
+        verbose_name = "event"
+        constraints = [
+            models.UniqueConstraint(fields=["connection", "dedupe_key"], name="event_once_a_dedupe_key"),
+            models.UniqueConstraint(
+                fields=["connection", "signature_hash"],
+                condition=models.Q(signature_hash__isnull=False),
+                name="event_once_a_signature",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["next_attempt_at"],
+                condition=models.Q(delivery_status__in=["pending", "failed"]),
+                name="event_due",
+            ),
+            models.Index(
+                fields=["connection", "ordering_key", "event_id"],
+                condition=models.Q(delivery_status__in=["pending", "failed"]) & ~models.Q(ordering_key=""),
+                name="event_order",
+            ),
+            models.Index(
+                fields=["connection", "happening"], condition=~models.Q(happening=""), name="event_happening"
+            ),
+            models.Index(fields=["tenant_id", "-event_id"], name="event_by_tenant"),
+            models.Index(fields=["connection", "-event_id"], name="event_by_connection"),
+            models.Index(
+                fields=["-event_id"], condition=models.Q(delivery_status__in=["failed", "dead"]), name="event_trouble"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.provider_event_type} ({self.event_id})"
+
+    @property
+    def raw(self) -> Any:
+        """The provider's payload, as redacted when it was stored."""
+        return unpack(self.payload)
+
+    @property
+    def sealed(self) -> Any:
+        """The envelope as it was delivered, or ``None``."""
+        return unpack(self.envelope) if self.envelope else None
+
+
+class DeliveryAttempt(models.Model):
+    """Evidence of one failed delivery; the successful one is the event's own ``delivered_at``."""
+
+    attempt_id = models.UUIDField(primary_key=True, default=uuid6.uuid7, editable=False)
+    tenant_id = models.CharField(max_length=100, db_index=True)
+    event = models.ForeignKey(AdapterEvent, on_delete=models.CASCADE, related_name="failed_attempts")
+    number = models.PositiveIntegerField(help_text="First, second, …")
+    error_code = models.CharField(max_length=60)
+    error = models.TextField(help_text="Redacted.")
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = TenantQuerySet.as_manager()
+
+    class Meta:
+        db_table = "delivery_attempts"
+        ordering = ("-attempt_id",)
+        verbose_name = "failed delivery"
+        verbose_name_plural = "failed deliveries"
+
+    def __str__(self) -> str:
+        return f"attempt {self.number}: {self.error_code}"
+
+
+class SignalProducer(models.Model):
+    """What the ingestion service knows of a connection as a producer of signals."""
+
+    connection = models.OneToOneField(
+        IntegrationConnection, primary_key=True, on_delete=models.CASCADE, related_name="producer"
+    )
+    tenant_id = models.CharField(max_length=100, db_index=True)
+    signal_types = models.JSONField(default=list, help_text="Signal types registered there.")
+    schema_version = models.CharField(max_length=20, help_text="Envelope version registered there.")
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        db_table = "signal_producers"
+        verbose_name = "signal producer"
+
+    def __str__(self) -> str:
+        return f"producer {self.connection_id}"

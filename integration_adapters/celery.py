@@ -1,0 +1,13 @@
+"""The Celery application. Beat's table lives in the database, where staff see and edit it."""
+
+from __future__ import annotations
+
+import os
+
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "integration_adapters.settings")
+
+app = Celery("integration_adapters")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()

@@ -1,0 +1,248 @@
+"""One settings file, driven by the environment; ``.env.example`` lists every variable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import dj_database_url
+from django.core.exceptions import ImproperlyConfigured
+from environs import Env
+
+from providers.outbound import OutboundPolicy
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VAR_DIR = BASE_DIR / "var"
+
+env = Env()
+env.read_env(str(BASE_DIR / ".env"), recurse=False)
+
+ENVIRONMENT: str = env.str("ENVIRONMENT", "dev")
+if ENVIRONMENT not in ("dev", "stage", "prod"):
+    raise ImproperlyConfigured(f"ENVIRONMENT must be dev, stage or prod, not {ENVIRONMENT!r}")
+IS_PRODUCTION = ENVIRONMENT != "dev"
+DEBUG = False
+
+_DEVELOPMENT_KEY = "development-only-key-never-used-outside-a-developers-machine"
+
+
+def _required_in_production(name: str, development_value: str) -> str:
+    value = env.str(name, "")
+    if not value and IS_PRODUCTION:
+        raise ImproperlyConfigured(f"{name} must be set when ENVIRONMENT is {ENVIRONMENT}")
+    return value or development_value
+
+
+SECRET_KEY = _required_in_production("SECRET_KEY", _DEVELOPMENT_KEY)
+# Fernet keys, newest first; every stored secret can be read with any of them, new ones use the first.
+SECRETS_KEYS: list[str] = [
+    key.strip()
+    for key in _required_in_production("SECRETS_KEYS", "ZGV2ZWxvcG1lbnQtb25seS1rZXktbmV2ZXItdXNlZC0=").split(",")
+    if key.strip()
+]
+PUBLIC_BASE_URL: str = env.str("PUBLIC_BASE_URL", "http://127.0.0.1:8000").rstrip("/")
+ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]"])
+CSRF_TRUSTED_ORIGINS = [PUBLIC_BASE_URL] if PUBLIC_BASE_URL.startswith("https://") else []
+
+INSTALLED_APPS = [
+    "unfold",
+    "unfold.contrib.filters",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "axes",
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_celery_beat",
+    "integration_adapters",
+    "providers",
+    "connections",
+    "events",
+    "webhooks",
+    "polling",
+    "actions",
+]
+
+MIDDLEWARE = [
+    # "integration_adapters.middleware.CorrelationMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    # "integration_adapters.middleware.ContentSecurityPolicyMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
+]
+
+ROOT_URLCONF = "integration_adapters.urls"
+WSGI_APPLICATION = "integration_adapters.wsgi.application"
+# API paths have no trailing slash; redirecting a POST would lose its body.
+APPEND_SLASH = False
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "integration_adapters" / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    }
+]
+
+DATABASE_URL: str = env.str("DATABASE_URL", "") or f"sqlite:///{VAR_DIR / 'db.sqlite3'}"
+DATABASES = {"default": dj_database_url.parse(DATABASE_URL, conn_max_age=60, conn_health_checks=True)}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    VAR_DIR.mkdir(exist_ok=True)
+
+REDIS_URL: str = env.str("REDIS_URL", "") or "redis://127.0.0.1:6379/0"
+# The cache only ever holds what can be lost: sign-in throttling and short-lived look-ups.
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "OPTIONS": {"socket_connect_timeout": 1, "socket_timeout": 1},
+        "KEY_PREFIX": "ia",
+    }
+}
+
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+AXES_FAILURE_LIMIT = 10
+AXES_COOLOFF_TIME = 0.25  # hours
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_IPWARE_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", 0)
+
+LANGUAGE_CODE = "en-gb"
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+WHITENOISE_USE_FINDERS = not IS_PRODUCTION
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        if IS_PRODUCTION
+        else "django.contrib.staticfiles.storage.StaticFilesStorage"
+    },
+}
+
+# Security: https is assumed outside development, behind a proxy that sets X-Forwarded-Proto.
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+if IS_PRODUCTION:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_SSL_REDIRECT = True
+    # Probes and provider callbacks reach the process directly or through the proxy; a redirect helps neither.
+    SECURE_REDIRECT_EXEMPT = [r"^health$", r"^ready$", r"^metrics$", r"^v1/integrations/webhooks/"]
+    SESSION_COOKIE_SECURE = True
+    CSRF_COOKIE_SECURE = True
+    SECURE_HSTS_SECONDS = 365 * 24 * 3600
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+    SECURE_HSTS_PRELOAD = True
+
+# The webhook road reads its own body under a cap of its own; this limit is for the API and the admin.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["integration_adapters.authentication.BearerAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["connections.tenancy.HasTenantRole"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PAGINATION_CLASS": "connections.pagination.NewestFirst",
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "integration_adapters.errors.exception_handler",
+    "UNAUTHENTICATED_USER": None,
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+
+# Identity of API clients
+IAM_MODE: str = env.str("IAM_MODE", "local")
+if IAM_MODE not in ("local", "jwks", "introspect"):
+    raise ImproperlyConfigured(f"IAM_MODE must be local, jwks or introspect, not {IAM_MODE!r}")
+IAM_SERVICE_URL: str = env.str("IAM_SERVICE_URL", "")
+IAM_JWKS_URL: str = env.str("IAM_JWKS_URL", "")
+IAM_ISSUER: str = env.str("IAM_ISSUER", "")
+IAM_AUDIENCE: str = env.str("IAM_AUDIENCE", "integration-adapters")
+
+# Neighbours; an empty URL selects the embedded default
+PM3_SERVICE_URL: str = env.str("PM3_SERVICE_URL", "").rstrip("/")
+PM3_TIMEOUT_SECONDS: float = env.float("PM3_TIMEOUT_SECONDS", 10.0)
+KMS_SERVICE_URL: str = env.str("KMS_SERVICE_URL", "").rstrip("/")
+BUDGET_SERVICE_URL: str = env.str("BUDGET_SERVICE_URL", "").rstrip("/")
+BUDGET_FAIL_MODE: str = env.str("BUDGET_FAIL_MODE", "")
+ERIS_SERVICE_URL: str = env.str("ERIS_SERVICE_URL", "").rstrip("/")
+ALERTING_SERVICE_URL: str = env.str("ALERTING_SERVICE_URL", "").rstrip("/")
+PLATFORM_TOKEN: str = env.str("PLATFORM_TOKEN", "")
+
+# Providers
+EXTRA_ADAPTERS: dict[str, str] = env.dict("EXTRA_ADAPTERS", {})
+OUTBOUND_POLICY = OutboundPolicy.parse(env.list("OUTBOUND_ALLOWED", []))
+REDACT_EMAILS: bool = env.bool("REDACT_EMAILS", True)
+
+# Webhooks
+WEBHOOK_TIMESTAMP_TOLERANCE_SECONDS: int = env.int("WEBHOOK_TIMESTAMP_TOLERANCE_SECONDS", 300)
+WEBHOOK_SIGNATURE_CACHE_TTL_SECONDS: int = env.int("WEBHOOK_SIGNATURE_CACHE_TTL_SECONDS", 3600)
+WEBHOOK_SECRET_GRACE_SECONDS: int = env.int("WEBHOOK_SECRET_GRACE_SECONDS", 24 * 3600)
+
+# Delivery
+DELIVERY_BATCH_SIZE: int = env.int("DELIVERY_BATCH_SIZE", 200)
+DELIVERY_LEASE_SECONDS: int = env.int("DELIVERY_LEASE_SECONDS", 60)
+DELIVERY_GIVE_UP_HOURS: int = env.int("DELIVERY_GIVE_UP_HOURS", 24)
+EVENT_RETENTION_DAYS: int = env.int("EVENT_RETENTION_DAYS", 30)
+
+# Polling
+POLL_BATCH_SIZE: int = env.int("POLL_BATCH_SIZE", 500)
+POLL_LEASE_SECONDS: int = env.int("POLL_LEASE_SECONDS", 120)
+POLL_PAGES_PER_RUN: int = env.int("POLL_PAGES_PER_RUN", 20)
+POLL_INTERVAL_SECONDS: int = env.int("POLL_INTERVAL_SECONDS", 300)
+POLL_INTERVAL_MIN_SECONDS: int = env.int("POLL_INTERVAL_MIN_SECONDS", 30)
+POLL_INTERVAL_MAX_SECONDS: int = env.int("POLL_INTERVAL_MAX_SECONDS", 3600)
+POLLS_PER_MINUTE: int = env.int("POLLS_PER_MINUTE", 60)
+
+# Celery. Messages carry row ids only; what is due later is a due row, so nothing depends on the broker's memory.
+CELERY_BROKER_URL = REDIS_URL
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 3600,
+    "socket_connect_timeout": 2,
+    "socket_timeout": 30,
+    "socket_keepalive": True,
+    "health_check_interval": 10,
+}
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_STORE_EAGER_RESULT = False
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_TASK_SOFT_TIME_LIMIT = 240
+CELERY_TASK_TIME_LIMIT = 300
+CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_MAX_LOOP_INTERVAL = 1
+CELERY_TIMEZONE = "UTC"
+

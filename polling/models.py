@@ -1,0 +1,113 @@
+"""How far polling has read, and backfills beside it."""
+
+from __future__ import annotations
+
+import uuid6
+from django.db import models
+
+from connections.models import IntegrationConnection
+from connections.tenancy import TenantQuerySet
+
+
+class PollingCursor(models.Model):
+    """One stream of one connection: where it stands, when it is due, who holds it."""
+
+    cursor_id = models.UUIDField(primary_key=True, default=uuid6.uuid7, editable=False)
+    tenant_id = models.CharField(max_length=100, db_index=True)
+    connection = models.ForeignKey(IntegrationConnection, on_delete=models.CASCADE, related_name="cursors")
+    stream = models.CharField(max_length=60, help_text="Stream of the adapter.")
+    partition = models.CharField(
+        max_length=200, blank=True, help_text="Part of the stream, such as a repository; empty if it has no parts."
+    )
+    cursor_position = models.JSONField(default=dict, blank=True, help_text="Where the next page starts; the adapter's.")
+    started_from = models.DateTimeField(help_text="Live polling tells of nothing older than this.")
+    run_in_progress = models.BooleanField(
+        default=False, help_text="A run stopped between pages; the next one goes on there."
+    )
+    active = models.BooleanField(default=True, help_text="Off when the settings no longer name this stream or part.")
+    next_poll_at = models.DateTimeField(help_text="When it is due. While a run holds the cursor: when its lease ends.")
+    interval_seconds = models.PositiveIntegerField(help_text="Current pause between polls, adapted inside bounds.")
+    interval_reason = models.CharField(max_length=200, blank=True, help_text="Why the interval is what it is.")
+    lease_token = models.UUIDField(null=True, blank=True, editable=False, help_text="Fencing token of the holder.")
+    last_polled_at = models.DateTimeField(null=True, blank=True, help_text="End of the last run.")
+    last_success_at = models.DateTimeField(null=True, blank=True, help_text="End of the last run without an error.")
+    last_event_at = models.DateTimeField(null=True, blank=True, help_text="Last run that brought a new event.")
+    last_error = models.TextField(blank=True, help_text="Last failure, in words a person can act on.")
+    consecutive_failures = models.PositiveIntegerField(default=0)
+    consecutive_quiet = models.PositiveIntegerField(default=0, help_text="Successful runs without a new event.")
+    events_total = models.PositiveBigIntegerField(default=0, help_text="New events this cursor has brought.")
+    requests_total = models.PositiveBigIntegerField(default=0, help_text="Requests made to the provider.")
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = TenantQuerySet.as_manager()
+
+    class Meta:
+        db_table = "polling_cursors"
+        ordering = ("-cursor_id",)
+        verbose_name = "polling cursor"
+        constraints = [
+            models.UniqueConstraint(fields=["connection", "stream", "partition"], name="cursor_once_a_stream")
+        ]
+        indexes = [
+            models.Index(fields=["next_poll_at"], condition=models.Q(active=True), name="cursor_due"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.stream} {self.partition}".strip()
+
+
+class BackfillStatus(models.TextChoices):
+    PENDING = "pending", "Pending"
+    RUNNING = "running", "Running"
+    COMPLETED = "completed", "Completed"
+    FAILED = "failed", "Failed"
+    CANCELLED = "cancelled", "Cancelled"
+
+
+class Backfill(models.Model):
+    """A window of the past read beside live polling, without moving its cursor."""
+
+    backfill_id = models.UUIDField(primary_key=True, default=uuid6.uuid7, editable=False)
+    tenant_id = models.CharField(max_length=100, db_index=True)
+    connection = models.ForeignKey(IntegrationConnection, on_delete=models.CASCADE, related_name="backfills")
+    since = models.DateTimeField(help_text="Start of the window, provider's clock.")
+    until = models.DateTimeField(help_text="End of the window, provider's clock.")
+    status = models.CharField(max_length=20, choices=BackfillStatus, default=BackfillStatus.PENDING)
+    requested_by = models.CharField(max_length=200, blank=True, help_text="Who asked for it.")
+    parts_total = models.PositiveIntegerField(default=0, help_text="Streams and parts to read.")
+    parts_done = models.PositiveIntegerField(default=0, help_text="Streams and parts read to the end.")
+    position = models.JSONField(default=dict, blank=True, help_text="Part being read and where its next page starts.")
+    pages = models.PositiveIntegerField(default=0, help_text="Pages read so far.")
+    events_found = models.PositiveBigIntegerField(default=0, help_text="Events the pages held.")
+    events_new = models.PositiveBigIntegerField(default=0, help_text="Events that were not known before.")
+    next_run_at = models.DateTimeField(help_text="When it is due. While a run holds it: when its lease ends.")
+    lease_token = models.UUIDField(null=True, blank=True, editable=False)
+    consecutive_failures = models.PositiveIntegerField(default=0)
+    last_error = models.TextField(blank=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    completed_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = TenantQuerySet.as_manager()
+
+    class Meta:
+        db_table = "backfills"
+        ordering = ("-backfill_id",)
+        constraints = [
+            models.CheckConstraint(condition=models.Q(since__lt=models.F("until")), name="backfill_window_is_forward")
+        ]
+        indexes = [
+            models.Index(
+                fields=["next_run_at"], condition=models.Q(status__in=["pending", "running"]), name="backfill_due"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.since:%Y-%m-%d %H:%M} to {self.until:%Y-%m-%d %H:%M}"
+
+    @property
+    def progress_percent(self) -> int:
+        """Share of the parts read to the end."""
+        return 100 * self.parts_done // self.parts_total if self.parts_total else 0

@@ -1,0 +1,202 @@
+"""The only way out to a provider: one guarded HTTP client with one table of outcomes.
+
+Addresses are vetted and pinned by requests-hardened (no private, loopback or link-local target, not by
+redirect and not by DNS rebinding); hosts and networks in ``OUTBOUND_ALLOWED`` are the only exception, and
+the only ones that may be plain http. Redirects are followed only inside the same origin, because the
+request carries a credential.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import orjson
+import requests
+from requests.adapters import HTTPAdapter
+from requests_hardened.ip_filter_adapter import IPFilterAdapter
+from urllib3.util.retry import Retry
+
+from providers.errors import AuthFailed, Misconfigured, ProviderFault, RateLimited, Rejected, Unreachable
+from providers.outbound import OutboundPolicy
+
+CONNECT_TIMEOUT_SECONDS = 5.0
+READ_TIMEOUT_SECONDS = 20.0
+MAX_RESPONSE_BYTES = 20 * 1024 * 1024
+MAX_REDIRECTS = 3
+USER_AGENT = "integration-adapters/1.0"
+
+# Only a connection that never opened is tried again here: nothing was sent, so nothing can be done twice.
+# Answers that ask for patience (429, 5xx) become errors and due rows; a worker does not sleep on them.
+_CONNECT_RETRIES = Retry(
+    total=2, connect=2, read=0, redirect=0, status=0, other=0, backoff_factor=0.2, respect_retry_after_header=False
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientConfig:
+    """Where and as whom to call. ``headers`` may hold secrets, so ``repr`` leaves them out."""
+
+    base_url: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    rate_limit_remaining_header: str = ""
+    rate_limit_reset_header: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Response:
+    """A complete answer. ``headers`` has lower-case names."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes = field(repr=False)
+    url: str = ""
+
+    def json(self) -> Any:
+        """The decoded body; an answer that is not JSON is the provider's fault, never "nothing there"."""
+        try:
+            return orjson.loads(self.content)
+        except orjson.JSONDecodeError as error:
+            raise ProviderFault("The provider's answer is not valid JSON.", status=self.status) from error
+
+    def link(self, relation: str) -> str:
+        """URL of a ``Link`` relation (RFC 8288), or an empty string."""
+        for link in requests.utils.parse_header_links(self.headers.get("link", "")):
+            if link.get("rel") == relation:
+                return str(link.get("url", ""))
+        return ""
+
+
+class ProviderClient:
+    """HTTP calls of one connection. Use as a context manager; not shared between threads."""
+
+    def __init__(self, config: ClientConfig, policy: OutboundPolicy) -> None:
+        self._config = config
+        self._policy = policy
+        self._base = config.base_url.rstrip("/") + "/"
+        self._origin = _origin(self._base)
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._session.headers.update({"User-Agent": USER_AGENT, "Accept": "application/json", **config.headers})
+        allowed = policy.admits(self._base)
+        self._session.mount("https://", _adapter(https=True, trusted=allowed))
+        self._session.mount("http://", _adapter(https=False, trusted=allowed))
+        self.requests_made = 0
+
+    def __enter__(self) -> ProviderClient:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._session.close()
+
+    def get(
+        self, path: str, *, params: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None
+    ) -> Response:
+        """GET below the base URL; 304 is an ordinary answer. Raises ``ProviderError``."""
+        return self._send("GET", path, params=params, headers=headers)
+
+    def post_query(self, path: str, *, json: Any, headers: Mapping[str, str] | None = None) -> Response:
+        """POST that only reads, such as a search; safe to repeat. Raises ``ProviderError``."""
+        return self._send("POST", path, json=json, headers=headers)
+
+    def _send(self, method: str, path: str, **kwargs: Any) -> Response:
+        url = urljoin(self._base, path.lstrip("/") if not path.startswith(("http://", "https://")) else path)
+        for _ in range(MAX_REDIRECTS + 1):
+            self._refuse_foreign(url)
+            answer = self._exchange(method, url, **kwargs)
+            location = answer.headers.get("location", "")
+            if answer.status not in (301, 302, 307, 308) or not location:
+                return self._judge(answer)
+            url, kwargs["params"] = urljoin(url, location), None
+        raise ProviderFault("The provider redirects in a circle.")
+
+    def _refuse_foreign(self, url: str) -> None:
+        # A next-page link or redirect to another origin would carry the credential there.
+        if _origin(url) != self._origin:
+            raise ProviderFault("The provider points to another host; it was not followed.")
+        if not url.startswith("https://") and not self._policy.admits(url):
+            raise Misconfigured("The base URL must be https.")
+
+    def _exchange(self, method: str, url: str, **kwargs: Any) -> Response:
+        self.requests_made += 1
+        try:
+            with self._session.request(
+                method,
+                url,
+                timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS),
+                allow_redirects=False,
+                stream=True,
+                **kwargs,
+            ) as raw:
+                return Response(
+                    status=raw.status_code,
+                    headers={k.lower(): v for k, v in raw.headers.items()},
+                    content=_read_bounded(raw),
+                    url=url,
+                )
+        except requests.exceptions.InvalidURL as error:
+            raise Misconfigured("The base URL is not a usable address.") from error
+        except requests.exceptions.RequestException as error:
+            if type(error).__name__ == "InvalidIPAddress":
+                raise Misconfigured("The base URL leads to a private address, which is not allowed.") from None
+            # The original text may hold the URL; only its kind is passed on.
+            raise Unreachable(f"No answer from the provider ({type(error).__name__}).") from None
+
+    def _judge(self, answer: Response) -> Response:
+        """The table of outcomes: below 300 and 304 return, the rest raise."""
+        status = answer.status
+        if status < 300 or status == 304:
+            return answer
+        wait = self._retry_after(answer)
+        if status == 429 or (status == 403 and self._says_throttled(answer)):
+            raise RateLimited("The provider's rate limit is reached.", status=status, retry_after_seconds=wait)
+        if status in (401, 403):
+            raise AuthFailed(f"The provider refused the credential ({status}).", status=status)
+        if status == 408 or status >= 500:
+            raise ProviderFault(f"The provider failed ({status}).", status=status, retry_after_seconds=wait)
+        raise Rejected(f"The provider refused the request ({status}).", status=status)
+
+    def _says_throttled(self, answer: Response) -> bool:
+        remaining = self._config.rate_limit_remaining_header
+        return "retry-after" in answer.headers or bool(remaining and answer.headers.get(remaining) == "0")
+
+    def _retry_after(self, answer: Response) -> float | None:
+        """Seconds to wait: Retry-After in either form (RFC 9110, 10.2.3), else the quota's reset time."""
+        value = answer.headers.get("retry-after", "").strip()
+        now = time.time()
+        seconds: float | None = None
+        if value.isascii() and value.isdigit():
+            seconds = float(value)
+        elif value:
+            parsed = email.utils.parsedate_tz(value)
+            seconds = email.utils.mktime_tz(parsed) - now if parsed else None
+        elif self._config.rate_limit_reset_header:
+            reset = answer.headers.get(self._config.rate_limit_reset_header, "")
+            seconds = float(reset) - now if reset.isascii() and reset.isdigit() else None
+        # Zero or a past time is no hint, not an invitation to try at once.
+        return seconds if seconds and seconds > 0 else None
+
+
+def _adapter(*, https: bool, trusted: bool) -> HTTPAdapter:
+    adapter = HTTPAdapter() if trusted else IPFilterAdapter(is_https_proto=https)
+    adapter.max_retries = _CONNECT_RETRIES
+    return adapter
+
+
+def _origin(url: str) -> tuple[str, str, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, (parts.hostname or "").lower(), parts.port
+
+
+def _read_bounded(raw: requests.Response) -> bytes:
+    chunks, size = [], 0
+    for chunk in raw.iter_content(65536):
+        size += len(chunk)
+        if size > MAX_RESPONSE_BYTES:
+            raise ProviderFault("The provider's answer is too large.", status=raw.status_code)
+        chunks.append(chunk)
+    return b"".join(chunks)

@@ -1,0 +1,77 @@
+"""What can go wrong between us and a provider. The class decides what happens next.
+
+| class            | category   | retried | typical cause                             |
+|------------------|------------|---------|-------------------------------------------|
+| AuthFailed       | auth       | no      | 401, revoked token, missing scope         |
+| Rejected         | client     | no      | other 4xx: our request is wrong for them  |
+| RateLimited      | rate_limit | yes     | 429, or 403 that says so                  |
+| ProviderFault    | server     | yes     | 5xx, 408, an answer we cannot read        |
+| Unreachable      | network    | yes     | DNS, connect, TLS, time-out               |
+| Misconfigured    | config     | no      | settings or credential cannot work        |
+
+Messages are for people who run connections: they never hold response bodies, URLs with queries, or
+secrets.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ProviderError(Exception):
+    """Base of all; catch this to mean "the provider, or the way to it, failed"."""
+
+    category: ClassVar[str] = "server"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, status: int | None = None, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retry_after_seconds = retry_after_seconds
+
+
+class AuthFailed(ProviderError):
+    """The credential was refused; retrying spends quota for nothing."""
+
+    category = "auth"
+
+
+class Rejected(ProviderError):
+    """The provider understood and refused the request."""
+
+    category = "client"
+
+
+class RateLimited(ProviderError):
+    """Over a limit; ``retry_after_seconds`` holds the provider's own wish where it gave one."""
+
+    category = "rate_limit"
+    retryable = True
+
+
+class ProviderFault(ProviderError):
+    """The provider failed, or answered something that cannot be an answer."""
+
+    category = "server"
+    retryable = True
+
+
+class Unreachable(ProviderError):
+    """No answer arrived."""
+
+    category = "network"
+    retryable = True
+
+
+class Misconfigured(ProviderError):
+    """The connection's settings or credential cannot work; a person must change them."""
+
+    category = "config"
+
+
+class UnreadablePayload(ValueError):
+    """A verified request whose body is not what the provider documents: answered 400."""
+
+
+class MappingFailed(ValueError):
+    """A stored payload could not be mapped; the event is kept and can be replayed after a fix."""

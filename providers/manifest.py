@@ -1,0 +1,55 @@
+"""What a provider imposes on us, as data.
+
+The runtime reads these values instead of knowing providers by name; ``providers.checks`` refuses a
+manifest that contradicts the deployment's settings at boot.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Literal
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateLimitHeaders:
+    """Names of the response headers that tell the state of a quota (lower case, empty if not sent)."""
+
+    limit: str = ""
+    remaining: str = ""
+    reset: str = ""
+    reset_format: Literal["epoch_seconds", "iso8601", "delta_seconds"] = "epoch_seconds"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """Limits, clocks and answers of one provider.
+
+    ``ack_budget_seconds``: time the provider waits for our answer.
+    ``body_limit_bytes``: largest body it may send; more is answered 413.
+    ``retry_schedule_seconds``: its pauses between automatic redeliveries; empty if it never retries.
+    ``redelivery_horizon``: how long after the first try the same delivery can still arrive.
+    ``delivery_id_header``: header of the id that stays the same on redelivery; empty if there is none.
+    ``timestamp_tolerance_seconds``: age allowed for a clock signed per attempt; ``None`` takes the default.
+    ``ordering_key``: what identifies one entity whose events must stay in order; empty: no order given.
+    ``handshake``: name of the provider's way to prove an endpoint; empty: none.
+    ``accepted_status`` … ``fault_status``: what to answer where the usual codes hurt.
+    ``documentation``: vendor page the values come from.
+    """
+
+    ack_budget_seconds: float
+    redelivery_horizon: timedelta
+    delivery_id_header: str
+    documentation: str
+    body_limit_bytes: int = 25 * MIB
+    retry_schedule_seconds: tuple[int, ...] = ()
+    timestamp_tolerance_seconds: int | None = None
+    ordering_key: str = ""
+    handshake: str = ""
+    accepted_status: int = 202
+    duplicate_status: int = 200
+    rejected_status: int = 401
+    fault_status: int = 503
+    rate_limit_headers: RateLimitHeaders = field(default_factory=RateLimitHeaders)

@@ -1,0 +1,231 @@
+"""The contract between an adapter and everything above it.
+
+You write: an ``Adapter`` subclass with a ``Manifest``, a settings schema, and the parts the provider has:
+a ``Webhook`` (requests in), ``Stream`` objects (polling), and ``normalise`` (stored payload to ``Signal``).
+You leave: verification, storing, deduplication, delivery, scheduling, retries, tenants. An adapter never
+sees a tenant, the database, a clock or a setting of the deployment: all it needs arrives as arguments.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, ClassVar
+from urllib.parse import parse_qs
+
+import orjson
+
+from providers.canonical import JSON, Category, Signal, SignalType
+from providers.client import ClientConfig, ProviderClient
+from providers.errors import UnreadablePayload
+from providers.manifest import Manifest
+from providers.verification import Scheme
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookRequest:
+    """One request as it arrived, after its signature was verified. Header names are lower case."""
+
+    headers: Mapping[str, str]
+    body: bytes
+
+    def header(self, name: str) -> str:
+        return self.headers.get(name, "")
+
+    def payload(self, *, form_field: str = "") -> JSON:
+        """The body as a JSON object; ``form_field`` names the field that holds it in a form post.
+
+        Raises ``UnreadablePayload`` for anything else.
+        """
+        raw = self.body
+        if form_field and self.header("content-type").startswith("application/x-www-form-urlencoded"):
+            raw = _form_value(raw, form_field)
+        try:
+            value = orjson.loads(raw)
+        except orjson.JSONDecodeError as error:
+            raise UnreadablePayload("The body is not valid JSON.") from error
+        if not isinstance(value, dict):
+            raise UnreadablePayload("The body is valid JSON but not an object.")
+        return value
+
+
+def _form_value(raw: bytes, form_field: str) -> bytes:
+    try:
+        values = parse_qs(raw.decode(), strict_parsing=True, max_num_fields=20).get(form_field, [])
+    except (UnicodeDecodeError, ValueError) as error:
+        raise UnreadablePayload("The body is not a valid form.") from error
+    if len(values) != 1:
+        raise UnreadablePayload(f"The form has no single field {form_field!r}.")
+    return values[0].encode()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderEvent:
+    """One happening in the provider's words, ready to be stored.
+
+    ``event_type``: the provider's name for it, with its action (``pull_request.opened``), ≤ 120 characters.
+    ``dedupe_key``: the same for every repetition of the same delivery or polled item version, ≤ 200.
+    ``payload``: the provider's object, enough to map from later; it is redacted before it is stored.
+    ``signal_type``: what it will become; ``None`` stores it as ignored (``ignored_reason`` says why).
+    ``happening``: equal for webhook and poll when both tell of the same happening; empty if unknowable.
+    ``ordering_key``: the entity whose events must stay in order; empty if the provider gives no order.
+    ``correlation_id``: the provider's own id of the event, for people who search by it.
+    """
+
+    event_type: str
+    dedupe_key: str
+    payload: JSON
+    signal_type: SignalType | None = None
+    ignored_reason: str = ""
+    occurred_at: datetime | None = None
+    happening: str = ""
+    ordering_key: str = ""
+    correlation_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookReply:
+    """An answer the provider insists on instead of ours (a handshake)."""
+
+    body: bytes
+    content_type: str = "application/json"
+    status: int = 200
+
+
+class Webhook(ABC):
+    """The push road of one provider. Everything here is a function of headers and bytes."""
+
+    schemes: ClassVar[Mapping[str, Scheme]]
+    """Signature schemes by name. A registration is bound to one; a request cannot choose. First: default."""
+
+    event_types: ClassVar[Sequence[str]] = ()
+    """Events a registration can subscribe to, provider's words, for validation and help."""
+
+    secret_chosen_by: ClassVar[str] = "us"
+    """``us`` if we make the signing secret, ``provider`` if the person must paste it."""
+
+    @abstractmethod
+    def events(self, request: WebhookRequest) -> list[ProviderEvent]:
+        """Split one verified request into events; an empty list is a request that tells nothing.
+
+        Raises ``UnreadablePayload`` where the body is not what the provider documents.
+        """
+
+    def handshake(self, request: WebhookRequest) -> WebhookReply | None:
+        """The reply to a handshake, or ``None`` for an ordinary delivery. Called after verification."""
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """The span a stream is asked for. ``until`` is ``None`` in live polling."""
+
+    since: datetime
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """One page of a stream.
+
+    ``position``: where to go on after this page; committed with its events in one transaction. Opaque to
+    the runtime, JSON, small. While ``more`` is true it must differ from the position before it.
+    ``poll_after_seconds``: the provider's own wish for the next poll, if it gave one.
+    """
+
+    events: Sequence[ProviderEvent]
+    position: JSON
+    more: bool = False
+    poll_after_seconds: float | None = None
+
+
+class Stream(ABC):
+    """One pollable list of one provider."""
+
+    name: ClassVar[str]
+    description: ClassVar[str] = ""
+    enabled_by_default: ClassVar[bool] = True
+    overlap_seconds: ClassVar[int] = 0
+    """How far behind its own watermark each run reads again, for late and same-instant records."""
+
+    def partitions(self, settings: Mapping[str, Any]) -> Sequence[str]:
+        """The independent parts to poll, such as repositories; one unnamed part by default."""
+        return ("",)
+
+    @abstractmethod
+    def page(
+        self,
+        client: ProviderClient,
+        *,
+        partition: str,
+        settings: Mapping[str, Any],
+        position: JSON,
+        window: Window,
+    ) -> Page:
+        """Fetch one page, going on at ``position`` (``{}`` is the start of ``window``).
+
+        Exactly one logical request. Raises ``ProviderError``; never returns an empty page for a failure.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Who a credential belongs to, as the provider says: evidence that it works."""
+
+    account: str
+    details: Mapping[str, str] = field(default_factory=dict)
+
+
+class Adapter(ABC):
+    """One provider. Subclass, set the attributes, give the parts; see ADDING_A_PROVIDER.md."""
+
+    slug: ClassVar[str]
+    label: ClassVar[str]
+    category: ClassVar[Category]
+    initial_status: ClassVar[str] = "beta"
+    api_versions: ClassVar[Sequence[str]]
+    """Supported versions of the provider's API, newest first; the first is the default."""
+    development_only: ClassVar[bool] = False
+
+    manifest: ClassVar[Manifest]
+    settings_schema: ClassVar[JSON]
+    """JSON Schema (2020-12) of a connection's settings."""
+    credential_schema: ClassVar[JSON]
+    """JSON Schema of the credential object; every property is secret unless marked ``x-public``."""
+
+    webhook: ClassVar[Webhook | None] = None
+    streams: ClassVar[Sequence[Stream]] = ()
+
+    def process_webhook(self, request: WebhookRequest) -> list[ProviderEvent]:
+        """Turn one verified request into zero or more events."""
+        if self.webhook is None:
+            raise UnreadablePayload("This provider sends no webhooks.")
+        return self.webhook.events(request)
+
+    @abstractmethod
+    def normalise(self, signal_type: SignalType, event_type: str, payload: JSON) -> Signal:
+        """Map a stored payload. Must not raise on missing optional parts; thin payloads give thin signals."""
+
+    @abstractmethod
+    def client_config(
+        self, settings: Mapping[str, Any], credential: Mapping[str, str], api_version: str
+    ) -> ClientConfig:
+        """Base URL and headers for calls with this credential. Raises ``Misconfigured``."""
+
+    @abstractmethod
+    def verify(self, client: ProviderClient) -> Identity:
+        """Prove the credential with one real call. Raises ``ProviderError``."""
+
+    @classmethod
+    def capabilities(cls) -> dict[str, bool]:
+        """Derived from the parts that are present, never declared."""
+        return {"webhook": cls.webhook is not None, "polling": bool(cls.streams), "outbound_actions": False}
+
+    def stream(self, name: str) -> Stream:
+        """The stream of that name; raises ``KeyError``."""
+        for stream in self.streams:
+            if stream.name == name:
+                return stream
+        raise KeyError(name)

@@ -1,0 +1,60 @@
+"""Rows for tests: two tenants and a stranger, always."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from typing import Any
+
+from connections.models import ConnectionStatus, IntegrationConnection
+from connections.secret_store import put_credential, secret_store
+from providers import registry
+from providers.catalogue import sync_providers
+from webhooks.models import RegistrationStatus, WebhookRegistration
+
+ACME = "acme"
+GLOBEX = "globex"
+STRANGER = "stranger"
+
+
+def make_connection(provider_id: str = "fake", tenant_id: str = ACME, **values: Any) -> IntegrationConnection:
+    """An active connection that uses all its adapter can do; ``credential`` goes into the secret store."""
+    sync_providers()
+    adapter = registry.get(provider_id)
+    credential = values.pop("credential", {"token": "test-token-" + secrets.token_hex(8)})
+    return IntegrationConnection.objects.create(
+        **{
+            "tenant_id": tenant_id,
+            "provider_id": provider_id,
+            "display_name": f"{provider_id} of {tenant_id}",
+            "status": ConnectionStatus.ACTIVE,
+            "auth_ref": put_credential(tenant_id, credential) if credential else "",
+            "api_version": adapter.api_versions[0],
+            "enabled_capabilities": adapter.capabilities(),
+            **values,
+        }
+    )
+
+
+def make_registration(connection: IntegrationConnection, **values: Any) -> tuple[WebhookRegistration, str, str]:
+    """An active registration, its URL token and its signing secret."""
+    token = secrets.token_urlsafe(32)
+    secret = values.pop("secret", "whsec-test-" + secrets.token_hex(16))
+    store = secret_store()
+    webhook = registry.get(connection.provider_id).webhook
+    assert webhook is not None
+    registration = WebhookRegistration.objects.create(
+        **{
+            "tenant_id": connection.tenant_id,
+            "connection": connection,
+            "token_hash": hashlib.sha256(token.encode()).digest(),
+            "url_ref": store.put(
+                connection.tenant_id, f"http://testserver/v1/integrations/webhooks/{connection.provider_id}/{token}"
+            ),
+            "scheme": next(iter(webhook.schemes)),
+            "secret_ref": store.put(connection.tenant_id, secret),
+            "status": RegistrationStatus.ACTIVE,
+            **values,
+        }
+    )
+    return registration, token, secret

@@ -68,6 +68,11 @@ class IntegrationConnection(models.Model):
     duplicates_received = models.PositiveBigIntegerField(
         default=0, help_text="Repeated deliveries that were answered and changed nothing."
     )
+    streams_stale = models.BooleanField(
+        default=True,
+        editable=False,
+        help_text="Set with every change of status, settings or capabilities; polling then looks at its cursors.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -80,6 +85,9 @@ class IntegrationConnection(models.Model):
         indexes = [
             models.Index(fields=["tenant_id", "-connection_id"], name="connection_by_tenant"),
             models.Index(fields=["provider", "status"], name="connection_by_provider"),
+            models.Index(
+                fields=["connection_id"], condition=models.Q(streams_stale=True), name="connection_streams_stale"
+            ),
         ]
         constraints = [
             models.CheckConstraint(

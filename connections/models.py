@@ -102,12 +102,21 @@ class IntegrationConnection(models.Model):
         """Whether the capability is switched on for this connection."""
         return bool(self.enabled_capabilities.get(capability))
 
+    def count_duplicates(self, number: int) -> None:
+        """Count repetitions where they are kept, so that received = stored + duplicates holds at every instant."""
+        IntegrationConnection.objects.filter(pk=self.pk).update(
+            duplicates_received=models.F("duplicates_received") + number
+        )
+
 
 class StoredSecret(models.Model):
     """A secret at rest in the embedded store: ciphertext only, found by reference."""
 
     secret_id = models.UUIDField(primary_key=True, default=uuid6.uuid7, editable=False)
     tenant_id = models.CharField(max_length=100, db_index=True)
+    name = models.CharField(
+        max_length=100, blank=True, help_text="Well-known name, such as platform/pm3; empty for generated references."
+    )
     ciphertext = models.BinaryField(help_text="Fernet token; readable with any key in SECRETS_KEYS.")
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -115,6 +124,11 @@ class StoredSecret(models.Model):
     class Meta:
         db_table = "stored_secrets"
         verbose_name = "stored secret"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant_id", "name"], condition=~models.Q(name=""), name="secret_once_a_name"
+            )
+        ]
 
     def __str__(self) -> str:
         return f"secret {self.secret_id}"

@@ -1,8 +1,9 @@
 """The port to secrets: everything else holds references only.
 
-A reference is ``secret:<uuid>``. The embedded store keeps Fernet ciphertext in the database
-(``cryptography``'s MultiFernet: the first key of ``SECRETS_KEYS`` writes, every key reads). A secret is
-bound to its tenant: asked for by another tenant it is not there.
+A reference is ``secret:<uuid>``, or the well-known name of a secret set by an operator (``platform/pm3``).
+The embedded store keeps Fernet ciphertext in the database (``cryptography``'s MultiFernet: the first key of
+``SECRETS_KEYS`` writes, every key reads). A secret is bound to its tenant: asked for by another tenant it
+is not there.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Protocol
 import orjson
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
+from django.db.models import QuerySet
 
 from connections.models import StoredSecret
 
@@ -27,8 +29,8 @@ class SecretUnavailable(Exception):
 class SecretStore(Protocol):
     """What a secret store must offer."""
 
-    def put(self, tenant_id: str, value: str) -> str:
-        """Keep ``value`` and return its reference."""
+    def put(self, tenant_id: str, value: str, *, name: str = "") -> str:
+        """Keep ``value`` and return its reference; a ``name`` replaces what was kept under it."""
 
     def get(self, tenant_id: str, reference: str) -> str:
         """The value behind ``reference``. Raises ``SecretUnavailable``."""
@@ -40,12 +42,15 @@ class SecretStore(Protocol):
 class EmbeddedSecretStore:
     """Encrypted rows in our own database."""
 
-    def put(self, tenant_id: str, value: str) -> str:
-        row = StoredSecret.objects.create(tenant_id=tenant_id, ciphertext=_cipher().encrypt(value.encode()))
-        return f"{_SCHEME}{row.secret_id}"
+    def put(self, tenant_id: str, value: str, *, name: str = "") -> str:
+        ciphertext = _cipher().encrypt(value.encode())
+        if name:
+            StoredSecret.objects.update_or_create(tenant_id=tenant_id, name=name, defaults={"ciphertext": ciphertext})
+            return name
+        return f"{_SCHEME}{StoredSecret.objects.create(tenant_id=tenant_id, ciphertext=ciphertext).secret_id}"
 
     def get(self, tenant_id: str, reference: str) -> str:
-        row = StoredSecret.objects.filter(secret_id=_id_of(reference), tenant_id=tenant_id).first()
+        row = self._rows(tenant_id, reference).first()
         if row is None:
             raise SecretUnavailable("The secret does not exist.")
         try:
@@ -54,12 +59,26 @@ class EmbeddedSecretStore:
             raise SecretUnavailable("The secret cannot be read with any configured key.") from None
 
     def delete(self, tenant_id: str, reference: str) -> None:
-        StoredSecret.objects.filter(secret_id=_id_of(reference), tenant_id=tenant_id).delete()
+        self._rows(tenant_id, reference).delete()
+
+    def _rows(self, tenant_id: str, reference: str) -> QuerySet[StoredSecret]:
+        rows = StoredSecret.objects.filter(tenant_id=tenant_id)
+        if not reference.startswith(_SCHEME):
+            return rows.filter(name=reference).exclude(name="")
+        try:
+            return rows.filter(secret_id=uuid.UUID(reference.removeprefix(_SCHEME)))
+        except ValueError:
+            raise SecretUnavailable("The reference is not one of this store.") from None
 
 
 def secret_store() -> SecretStore:
     """The configured store."""
     return EmbeddedSecretStore()
+
+
+def is_generated(reference: str) -> bool:
+    """Whether this service made the reference; a secret with a well-known name belongs to its operator."""
+    return reference.startswith(_SCHEME)
 
 
 def put_credential(tenant_id: str, credential: dict[str, str]) -> str:
@@ -83,10 +102,3 @@ def get_credential(tenant_id: str, reference: str) -> dict[str, str]:
 @cache
 def _cipher() -> MultiFernet:
     return MultiFernet([Fernet(key) for key in settings.SECRETS_KEYS])
-
-
-def _id_of(reference: str) -> uuid.UUID:
-    try:
-        return uuid.UUID(reference.removeprefix(_SCHEME)) if reference.startswith(_SCHEME) else uuid.UUID(int=0)
-    except ValueError:
-        raise SecretUnavailable("The reference is not one of this store.") from None

@@ -43,7 +43,7 @@ class HasTenantRole(BasePermission):
     """Readers read, admins manage, services do both."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        roles = getattr(request.user, "roles", frozenset())
+        roles: frozenset[str] = getattr(request.user, "roles", frozenset())
         if request.method in SAFE_METHODS:
             return bool(roles & {TENANT_ADMIN, TENANT_READER, SERVICE})
         return bool(roles & {TENANT_ADMIN, SERVICE})

@@ -74,7 +74,7 @@ class AdapterEvent(models.Model):
     lease_token = models.UUIDField(null=True, blank=True, editable=False, help_text="Fencing token of the holder.")
     first_attempt_at = models.DateTimeField(null=True, blank=True, help_text="Start of the 24 hours of retries.")
     delivered_at = models.DateTimeField(null=True, blank=True)
-    last_error_code = models.CharField(max_length=60, blank=True, help_text="Closed set; dead events are grouped by it.")
+    last_error_code = models.CharField(max_length=60, blank=True, help_text="Closed set; groups dead events.")
     last_error = models.TextField(blank=True, help_text="Last failure in words; redacted.")
     signal_id = models.UUIDField(null=True, blank=True, help_text="Derived from connection and dedupe key.")
     signal_type = models.CharField(max_length=60, blank=True, help_text="Canonical type; empty if ignored.")
@@ -107,9 +107,7 @@ class AdapterEvent(models.Model):
                 condition=models.Q(delivery_status__in=["pending", "failed"]) & ~models.Q(ordering_key=""),
                 name="event_order",
             ),
-            models.Index(
-                fields=["connection", "happening"], condition=~models.Q(happening=""), name="event_happening"
-            ),
+            models.Index(fields=["connection", "happening"], condition=~models.Q(happening=""), name="event_happening"),
             models.Index(fields=["tenant_id", "-event_id"], name="event_by_tenant"),
             models.Index(fields=["connection", "-event_id"], name="event_by_connection"),
             models.Index(

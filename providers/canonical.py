@@ -115,7 +115,7 @@ class SignalType(StrEnum):
     fields: tuple[str, ...]
     severity: Severity
 
-    def __new__(cls, value: str, meaning: str, fields: str = "", severity: Severity = Severity.INFO) -> Self:
+    def __new__(cls, value: str, meaning: str = "", fields: str = "", severity: Severity = Severity.INFO) -> Self:
         member = str.__new__(cls, value)
         member._value_ = value
         member.meaning = meaning

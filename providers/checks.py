@@ -15,7 +15,7 @@ MIN_DEDUPE_MEMORY = timedelta(days=8)
 
 
 @register()
-def check_adapters(**kwargs: Any) -> list[CheckMessage]:
+def check_adapters(**_: Any) -> list[CheckMessage]:
     """providers.E001 an adapter cannot be loaded; E002 retention is shorter than a redelivery horizon."""
     problems: list[CheckMessage] = []
     retention = timedelta(days=settings.EVENT_RETENTION_DAYS)

@@ -28,7 +28,10 @@ CONNECT_TIMEOUT_SECONDS = 5.0
 READ_TIMEOUT_SECONDS = 20.0
 MAX_RESPONSE_BYTES = 20 * 1024 * 1024
 MAX_REDIRECTS = 3
+MAX_RETRY_AFTER_SECONDS = 24 * 3600.0
 USER_AGENT = "integration-adapters/1.0"
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 # Only a connection that never opened is tried again here: nothing was sent, so nothing can be done twice.
 # Answers that ask for patience (429, 5xx) become errors and due rows; a worker does not sleep on them.
@@ -66,7 +69,7 @@ class Response:
     def link(self, relation: str) -> str:
         """URL of a ``Link`` relation (RFC 8288), or an empty string."""
         for link in requests.utils.parse_header_links(self.headers.get("link", "")):
-            if link.get("rel") == relation:
+            if relation in link.get("rel", "").split():
                 return str(link.get("url", ""))
         return ""
 
@@ -79,6 +82,8 @@ class ProviderClient:
         self._policy = policy
         self._base = config.base_url.rstrip("/") + "/"
         self._origin = _origin(self._base)
+        if self._origin is None:
+            raise Misconfigured("The base URL is not a usable address.")
         self._session = requests.Session()
         self._session.trust_env = False
         self._session.headers.update({"User-Agent": USER_AGENT, "Accept": "application/json", **config.headers})
@@ -104,14 +109,14 @@ class ProviderClient:
         return self._send("POST", path, json=json, headers=headers)
 
     def _send(self, method: str, path: str, **kwargs: Any) -> Response:
-        url = urljoin(self._base, path.lstrip("/") if not path.startswith(("http://", "https://")) else path)
+        url = _joined(self._base, path if path.startswith(("http://", "https://")) else path.lstrip("/"))
         for _ in range(MAX_REDIRECTS + 1):
             self._refuse_foreign(url)
             answer = self._exchange(method, url, **kwargs)
             location = answer.headers.get("location", "")
             if answer.status not in (301, 302, 307, 308) or not location:
                 return self._judge(answer)
-            url, kwargs["params"] = urljoin(url, location), None
+            url, kwargs["params"] = _joined(url, location), None
         raise ProviderFault("The provider redirects in a circle.")
 
     def _refuse_foreign(self, url: str) -> None:
@@ -138,8 +143,10 @@ class ProviderClient:
                     content=_read_bounded(raw),
                     url=url,
                 )
-        except requests.exceptions.InvalidURL as error:
-            raise Misconfigured("The base URL is not a usable address.") from error
+        except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema):
+            raise Misconfigured("The base URL is not a usable address.") from None
+        except (requests.exceptions.InvalidHeader, UnicodeError):
+            raise Misconfigured("The credential holds characters that cannot be sent.") from None
         except requests.exceptions.RequestException as error:
             if type(error).__name__ == "InvalidIPAddress":
                 raise Misconfigured("The base URL leads to a private address, which is not allowed.") from None
@@ -172,13 +179,13 @@ class ProviderClient:
         if value.isascii() and value.isdigit():
             seconds = float(value)
         elif value:
-            parsed = email.utils.parsedate_tz(value)
-            seconds = email.utils.mktime_tz(parsed) - now if parsed else None
+            seconds = _http_date(value)
+            seconds = seconds - now if seconds is not None else None
         elif self._config.rate_limit_reset_header:
             reset = answer.headers.get(self._config.rate_limit_reset_header, "")
             seconds = float(reset) - now if reset.isascii() and reset.isdigit() else None
         # Zero or a past time is no hint, not an invitation to try at once.
-        return seconds if seconds and seconds > 0 else None
+        return min(seconds, MAX_RETRY_AFTER_SECONDS) if seconds and seconds > 0 else None
 
 
 def _adapter(*, https: bool, trusted: bool) -> HTTPAdapter:
@@ -187,9 +194,29 @@ def _adapter(*, https: bool, trusted: bool) -> HTTPAdapter:
     return adapter
 
 
-def _origin(url: str) -> tuple[str, str, int | None]:
-    parts = urlsplit(url)
-    return parts.scheme, (parts.hostname or "").lower(), parts.port
+def _origin(url: str) -> tuple[str, str, int | None] | None:
+    """Scheme, host and effective port (RFC 6454), or ``None`` if the URL has none that could be called."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
+    except ValueError:
+        return None
+    return (parts.scheme, parts.hostname.lower(), port) if parts.hostname else None
+
+
+def _joined(base: str, reference: str) -> str:
+    try:
+        return urljoin(base, reference)
+    except ValueError:
+        raise ProviderFault("The provider points to an address that cannot be read.") from None
+
+
+def _http_date(value: str) -> float | None:
+    try:
+        parsed = email.utils.parsedate_tz(value)
+        return float(email.utils.mktime_tz(parsed)) if parsed else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def _read_bounded(raw: requests.Response) -> bytes:

@@ -5,11 +5,41 @@ Pointers are RFC 6901 (``/pull_request/head/ref``), so a mapping reads like the 
 
 from __future__ import annotations
 
+import json
+import re
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
+
 MAX_TEXT = 4000
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _NO_YEAR_BEFORE = datetime(1990, 1, 1, tzinfo=UTC)
+
+
+def parse_json(raw: bytes) -> Any:
+    """The value of a JSON text. Raises ``ValueError`` for anything that is not JSON (RFC 8259).
+
+    Real senders cut text in the middle of a surrogate pair and write numbers no machine word holds; both
+    are JSON, so they are read too: a lone surrogate becomes U+FFFD, a huge integer a float.
+    """
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        value = json.loads(raw.decode(), parse_int=_bounded_integer, parse_constant=_no_constant)
+        return orjson.loads(_LONE_SURROGATE.sub("\ufffd", json.dumps(value, ensure_ascii=False)).encode())
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _bounded_integer(digits: str) -> int | float:
+    return float(digits) if len(digits) > 18 else int(digits)
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
 
 
 class Document:
@@ -24,6 +54,8 @@ class Document:
         """Whatever lies at the pointer, or ``None``."""
         value = self.value
         for step in pointer.split("/")[1:]:
+            if "~" in step:
+                step = step.replace("~1", "/").replace("~0", "~")
             if isinstance(value, dict):
                 value = value.get(step)
             elif isinstance(value, list) and step.isascii() and step.isdigit() and int(step) < len(value):

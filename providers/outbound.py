@@ -21,7 +21,7 @@ class OutboundPolicy:
     def parse(cls, entries: Iterable[str]) -> OutboundPolicy:
         """Raises ``ValueError`` for an entry that is neither a host nor a network."""
         hosts, networks = set(), []
-        for entry in (e.strip().lower() for e in entries if e.strip()):
+        for entry in (e.strip().lower().replace("[", "").replace("]", "") for e in entries if e.strip()):
             if "/" in entry:
                 networks.append(ipaddress.ip_network(entry))
             elif any(c.isspace() or c in "@?#" for c in entry):

@@ -34,14 +34,16 @@ _SECRET_VALUE = re.compile(
     r"|lin_(?:api|oauth|wh)_[A-Za-z0-9]{16,}"
     r"|whsec_[A-Za-z0-9+/=]{16,}|sk_(?:live|test)_[A-Za-z0-9]{16,}"
     r"|(?:AKIA|ASIA)[0-9A-Z]{16}"
-    r"|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"
+    # Starts only where a word starts: else a long run of "eyJ" would be scanned again from every one.
+    r"|(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)"
     r"|(?i:\b(?:bearer|basic)\s+[A-Za-z0-9._~+/=-]{12,})"
     r"|(?i:(?<=[?&])(?:access_token|token|api_key|apikey|client_secret|password|secret|sig|signature)=[^&#\s\"']+)"
     r"|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)",
     re.DOTALL,
 )
-_EMAIL = re.compile(r"[A-Za-z0-9._%+\-]+@[A-Za-z0-9\-]+(?:\.[A-Za-z0-9\-]+)+")
+# Anchored and possessive for the same reason: linear on any text.
+_EMAIL = re.compile(r"(?<![A-Za-z0-9._%+\-])[A-Za-z0-9._%+\-]++@[A-Za-z0-9\-]+(?:\.[A-Za-z0-9\-]+)+")
 
 
 def is_secret_key(key: str) -> bool:
@@ -64,7 +66,7 @@ def redact(value: Any, *, emails: bool = False, _depth: int = 0) -> Any:
     if isinstance(value, dict):
         return {
             key: REDACTED
-            if item and not isinstance(item, bool | int | float) and is_secret_key(key)
+            if item and not isinstance(item, bool) and is_secret_key(key)
             else redact(item, emails=emails, _depth=_depth + 1)
             for key, item in value.items()
         }

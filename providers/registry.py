@@ -10,9 +10,9 @@ from django.utils.module_loading import import_string
 from providers.spi import Adapter
 
 BUILT_IN = {
-    # "fake": "providers.adapters.fake.adapter.FakeAdapter",
+    "fake": "providers.adapters.fake.adapter.FakeAdapter",
     # "github": "providers.adapters.github.adapter.GitHubAdapter",
-    # "jira": "providers.adapters.jira.adapter.JiraAdapter",
+    "jira": "providers.adapters.jira.adapter.JiraAdapter",
 }
 
 

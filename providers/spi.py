@@ -15,10 +15,9 @@ from datetime import datetime
 from typing import Any, ClassVar
 from urllib.parse import parse_qs
 
-import orjson
-
 from providers.canonical import JSON, Category, Signal, SignalType
 from providers.client import ClientConfig, ProviderClient
+from providers.document import parse_json
 from providers.errors import UnreadablePayload
 from providers.manifest import Manifest
 from providers.verification import Scheme
@@ -43,8 +42,8 @@ class WebhookRequest:
         if form_field and self.header("content-type").startswith("application/x-www-form-urlencoded"):
             raw = _form_value(raw, form_field)
         try:
-            value = orjson.loads(raw)
-        except orjson.JSONDecodeError as error:
+            value = parse_json(raw)
+        except ValueError as error:
             raise UnreadablePayload("The body is not valid JSON.") from error
         if not isinstance(value, dict):
             raise UnreadablePayload("The body is valid JSON but not an object.")

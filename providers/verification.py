@@ -87,7 +87,8 @@ def verify(scheme: Scheme, *, headers: Mapping[str, str], body: bytes, secrets: 
 
     ``headers`` has lower-case names. ``secrets`` are those valid now, current first; an empty one never
     verifies anything. Raises ``SignatureRejected`` with reason ``signature_missing``,
-    ``signature_malformed`` or ``signature_mismatch``.
+    ``signature_malformed``, ``signature_mismatch``, ``timestamp_missing``, ``timestamp_malformed`` or
+    ``token_expired``.
     """
     value = headers.get(scheme.header, "")
     if not value:
@@ -126,8 +127,8 @@ def _digest_text(scheme: HmacScheme, message: bytes, secret: bytes) -> str:
 
 
 def _as_bytes(text: str) -> bytes:
-    # WSGI decodes headers as latin-1; compare_digest refuses non-ASCII text, so both sides become bytes.
-    return text.encode("utf-8", "surrogateescape")
+    # compare_digest refuses non-ASCII text, so both sides become bytes; surrogates are only ever a mismatch.
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _first_match(candidates: Sequence[bytes | None], given: bytes) -> int:
@@ -157,7 +158,8 @@ def _verify_hmac(
 
 
 def _epoch(text: str) -> datetime:
-    if not re.fullmatch(r"[0-9]{1,12}", text, re.ASCII):
+    # Eleven digits reach the year 5138; more would leave the range of datetime.
+    if not re.fullmatch(r"[0-9]{1,11}", text, re.ASCII):
         raise SignatureRejected("timestamp_malformed" if text else "timestamp_missing")
     return datetime.fromtimestamp(int(text), tz=UTC)
 

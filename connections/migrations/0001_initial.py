@@ -20,6 +20,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('secret_id', models.UUIDField(default=uuid6.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('tenant_id', models.CharField(db_index=True, max_length=100)),
+                ('name', models.CharField(blank=True, help_text='Well-known name, such as platform/pm3; empty for generated references.', max_length=100)),
                 ('ciphertext', models.BinaryField(help_text='Fernet token; readable with any key in SECRETS_KEYS.')),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('updated_at', models.DateTimeField(auto_now=True)),
@@ -27,6 +28,7 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name': 'stored secret',
                 'db_table': 'stored_secrets',
+                'constraints': [models.UniqueConstraint(condition=models.Q(('name', ''), _negated=True), fields=('tenant_id', 'name'), name='secret_once_a_name')],
             },
         ),
         migrations.CreateModel(

@@ -53,7 +53,7 @@ class Migration(migrations.Migration):
                 ('lease_token', models.UUIDField(blank=True, editable=False, help_text='Fencing token of the holder.', null=True)),
                 ('first_attempt_at', models.DateTimeField(blank=True, help_text='Start of the 24 hours of retries.', null=True)),
                 ('delivered_at', models.DateTimeField(blank=True, null=True)),
-                ('last_error_code', models.CharField(blank=True, help_text='Closed set; dead events are grouped by it.', max_length=60)),
+                ('last_error_code', models.CharField(blank=True, help_text='Closed set; groups dead events.', max_length=60)),
                 ('last_error', models.TextField(blank=True, help_text='Last failure in words; redacted.')),
                 ('signal_id', models.UUIDField(blank=True, help_text='Derived from connection and dedupe key.', null=True)),
                 ('signal_type', models.CharField(blank=True, help_text='Canonical type; empty if ignored.', max_length=60)),

@@ -1,0 +1,190 @@
+"""The port to the ingestion service (PM-3), and its two forms: over HTTP, or kept here.
+
+PM-3 answers 200 even if it took nothing, so each result is read. Its calls take one tenant a request.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import requests
+from django.conf import settings
+from requests.adapters import HTTPAdapter
+from urllib3.util.retry import Retry
+
+from connections.platform import platform_headers
+from events.envelope import SCHEMA_VERSION
+from providers.redaction import redact_text
+
+MAX_SIGNALS_A_REQUEST = 1000
+MAX_RATE_PER_MINUTE = 6000
+_DUPLICATE = "Duplicate signal discarded"
+# Worth another try as they stand.
+_RETRYABLE = frozenset({"ROUTING_ERROR", "DOWNSTREAM_ERROR", "RATE_LIMIT_EXCEEDED", "QUOTA_EXCEEDED"})
+# Mended by registering the producer again.
+_UNREGISTERED = frozenset({"PRODUCER_NOT_REGISTERED", "SIGNAL_TYPE_NOT_ALLOWED"})
+
+Outcome = Literal["delivered", "retry", "register", "dead"]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one signal. ``code`` is from a closed set; ``message`` is redacted."""
+
+    outcome: Outcome
+    code: str = ""
+    message: str = ""
+
+
+class ForwardingFailed(Exception):
+    """The whole request failed. ``retryable`` false means this very request can never succeed."""
+
+    def __init__(self, code: str, message: str, *, retryable: bool, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.retryable = retryable
+        self.retry_after_seconds = retry_after_seconds
+
+
+class Forwarder(Protocol):
+    """What a place that takes signals must offer."""
+
+    needs_producers: bool
+
+    def register(self, tenant_id: str, producer_id: str, name: str, signal_types: Sequence[str]) -> None:
+        """Make a connection known as a producer of these types. Raises ``ForwardingFailed``."""
+
+    def send(self, tenant_id: str, envelopes: Sequence[dict[str, Any]]) -> list[Result]:
+        """Hand over signals of one tenant; a result each, in order. Raises ``ForwardingFailed``."""
+
+
+class KeptForwarder:
+    """No ingestion service configured: the row itself keeps the envelope, readable through the events API."""
+
+    needs_producers = False
+
+    def register(self, tenant_id: str, producer_id: str, name: str, signal_types: Sequence[str]) -> None:
+        return None
+
+    def send(self, tenant_id: str, envelopes: Sequence[dict[str, Any]]) -> list[Result]:
+        return [Result("delivered")] * len(envelopes)
+
+
+class Pm3Forwarder:
+    """HTTP client of the ingestion service."""
+
+    needs_producers = True
+
+    def __init__(self, base_url: str, timeout_seconds: float) -> None:
+        self._base_url = base_url
+        self._timeout = timeout_seconds
+
+    def register(self, tenant_id: str, producer_id: str, name: str, signal_types: Sequence[str]) -> None:
+        types = sorted(signal_types)
+        body = {
+            "producer": {
+                "producer_id": producer_id,
+                "name": name,
+                "plane": "tenant_cloud",
+                "owner": tenant_id,
+                "allowed_signal_kinds": ["event"],
+                "allowed_signal_types": types,
+                "contract_versions": dict.fromkeys(types, SCHEMA_VERSION),
+                "max_rate_per_minute": MAX_RATE_PER_MINUTE,
+                "schema_version": SCHEMA_VERSION,
+            }
+        }
+        answer = self._call("POST", "/v1/producers/register", tenant_id, body)
+        if answer.status_code == 400:  # known already: the update carries the new types
+            answer = self._call("PUT", f"/v1/producers/{producer_id}", tenant_id, body)
+        if answer.status_code not in (200, 201):
+            raise ForwardingFailed(
+                "PRODUCER_REGISTRATION",
+                f"The ingestion service did not register the producer ({answer.status_code}).",
+                retryable=True,
+            )
+
+    def send(self, tenant_id: str, envelopes: Sequence[dict[str, Any]]) -> list[Result]:
+        answer = self._call("POST", "/v1/signals/ingest", tenant_id, {"signals": list(envelopes)})
+        if answer.status_code != 200:
+            raise ForwardingFailed(
+                f"HTTP_{answer.status_code}",
+                f"The ingestion service refused the request ({answer.status_code}).",
+                retryable=answer.status_code not in (400, 413, 422),
+            )
+        try:
+            results = {str(item["signal_id"]): item for item in answer.json()["results"]}
+        except (ValueError, KeyError, TypeError):
+            raise ForwardingFailed(
+                "UNREADABLE", "The ingestion service's answer is not understood.", retryable=True
+            ) from None
+        return [_judge(results.get(envelope["signal_id"])) for envelope in envelopes]
+
+    def _call(self, method: str, path: str, tenant_id: str, body: dict[str, Any]) -> requests.Response:
+        try:
+            answer = _session().request(
+                method,
+                self._base_url + path,
+                json=body,
+                headers=platform_headers(tenant_id, "pm3"),
+                timeout=(min(3.0, self._timeout), self._timeout),
+                allow_redirects=False,
+            )
+        except requests.RequestException as error:
+            raise ForwardingFailed(
+                "UNREACHABLE", f"The ingestion service does not answer ({type(error).__name__}).", retryable=True
+            ) from None
+        if answer.status_code == 429 or answer.status_code >= 500:
+            wait = answer.headers.get("Retry-After", "")
+            raise ForwardingFailed(
+                f"HTTP_{answer.status_code}",
+                f"The ingestion service cannot take signals now ({answer.status_code}).",
+                retryable=True,
+                retry_after_seconds=float(wait) if wait.isascii() and wait.isdigit() and int(wait) > 0 else None,
+            )
+        return answer
+
+
+def forwarder() -> Forwarder:
+    """The configured place for signals."""
+    if settings.PM3_SERVICE_URL:
+        return Pm3Forwarder(settings.PM3_SERVICE_URL, settings.PM3_TIMEOUT_SECONDS)
+    return KeptForwarder()
+
+
+def _judge(result: dict[str, Any] | None) -> Result:
+    if not isinstance(result, dict):
+        return Result("retry", "NO_RESULT", "The ingestion service gave no result for this signal.")
+    status, code = result.get("status"), result.get("error_code")
+    message = redact_text(str(result.get("error_message") or ""))[:500]
+    if status == "accepted" or (status == "rejected" and code is None and message == _DUPLICATE):
+        return Result("delivered")
+    if status == "dlq":
+        return Result(
+            "dead",
+            str(code or "DLQ"),
+            f"Kept in the ingestion service's dead letters as {result.get('dlq_id')}. {message}",
+        )
+    if code in _UNREGISTERED:
+        return Result("register", str(code), message)
+    if code in _RETRYABLE:
+        return Result("retry", str(code), message)
+    return Result("dead", str(code or "REJECTED")[:60], message or "The ingestion service rejected the signal.")
+
+
+_local = threading.local()
+
+
+def _session() -> requests.Session:
+    """One pooled session a thread. Only unopened connections are retried; the rest is the outbox's business."""
+    session: requests.Session | None = getattr(_local, "session", None)
+    if session is None:
+        session = _local.session = requests.Session()
+        session.trust_env = False
+        adapter = HTTPAdapter(max_retries=Retry(total=1, connect=1, read=0, redirect=0, status=0, other=0))
+        session.mount("http://", adapter)
+        session.mount("https://", adapter)
+    return session

@@ -1,0 +1,39 @@
+"""What beat and workers run for events. Messages carry nothing: the due rows are the queue."""
+
+from __future__ import annotations
+
+import time
+
+from celery import shared_task
+
+from events.outbox import deliver_batch
+from events.retention import ROWS_A_BATCH, purge_batch
+
+DELIVERY_RUN_SECONDS = 20.0
+PURGE_RUN_SECONDS = 60.0
+
+
+@shared_task(name="events.deliver_due")
+def deliver_due() -> int:
+    """Deliver batch after batch until nothing is due or the time for one run is over."""
+    ends_at = time.monotonic() + DELIVERY_RUN_SECONDS
+    total = 0
+    while time.monotonic() < ends_at:
+        done = deliver_batch()
+        total += done.delivered
+        if not done.claimed:
+            break
+    return total
+
+
+@shared_task(name="events.purge")
+def purge() -> int:
+    """Remove expired events until none is left or the time for one run is over."""
+    ends_at = time.monotonic() + PURGE_RUN_SECONDS
+    total = 0
+    while time.monotonic() < ends_at:
+        removed = purge_batch()
+        total += removed
+        if removed < ROWS_A_BATCH:
+            break
+    return total

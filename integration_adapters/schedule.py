@@ -1,0 +1,40 @@
+"""Beat's table: rows are made once and belong to staff from then on."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
+
+
+class Entry(NamedTuple):
+    """One periodic task. A message that waited longer than its period is dropped: the next one does its work."""
+
+    name: str
+    task: str
+    every_seconds: int
+    expires_seconds: int
+    description: str
+
+
+ENTRIES = (
+    Entry("Deliver due events", "events.deliver_due", 1, 10, "Sends pending and failed events whose time has come."),
+    Entry("Poll due connections", "polling.poll_due_connections", 5, 10, "Claims due cursors and hands them out."),
+    Entry("Run due backfills", "polling.run_due_backfills", 10, 20, "Reads a few pages of each backfill."),
+    Entry("Purge old events", "events.purge", 3600, 3600, "Removes events older than EVENT_RETENTION_DAYS."),
+)
+
+
+def seed_schedule() -> None:
+    """Create what is missing; never change what staff have edited or switched off."""
+    for entry in ENTRIES:
+        interval, _ = IntervalSchedule.objects.get_or_create(every=entry.every_seconds, period=IntervalSchedule.SECONDS)
+        PeriodicTask.objects.get_or_create(
+            name=entry.name,
+            defaults={
+                "task": entry.task,
+                "interval": interval,
+                "expire_seconds": entry.expires_seconds,
+                "description": entry.description,
+            },
+        )

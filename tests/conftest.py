@@ -1,0 +1,31 @@
+"""Fixtures every test may use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+from django.conf import settings as django_settings
+
+from connections.secret_store import secret_store
+from tests.factories import ACME, GLOBEX
+from tests.neighbours import Pm3Stub, running_pm3
+
+
+@pytest.fixture(autouse=True)
+def _clean_valkey() -> None:
+    """Each test starts with an empty cache; the engine is real and shared by the run."""
+    redis.Redis.from_url(django_settings.REDIS_URL).flushdb()
+
+
+@pytest.fixture
+def pm3(settings: Any, db: None) -> Iterator[Pm3Stub]:
+    """A running ingestion service that delivery is pointed at, with a token for two tenants."""
+    for tenant_id in (ACME, GLOBEX):
+        secret_store().put(tenant_id, f"token-of-{tenant_id}", name="platform/pm3")
+    with running_pm3() as stub:
+        settings.PM3_SERVICE_URL = stub.url
+        yield stub
+        assert stub.faults == []

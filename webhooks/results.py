@@ -1,0 +1,29 @@
+"""What became of one webhook request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from providers.spi import WebhookReply
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookResult:
+    """Unpacks to ``success, error``; the rest is for the HTTP answer and for metrics.
+
+    ``outcome`` is from a closed set: accepted, duplicate, handshake, or the reason of a refusal.
+    ``error`` is a message for the sender and gives no hint which check failed.
+    """
+
+    success: bool
+    error: str | None
+    status: int
+    outcome: str
+    code: str = ""
+    events: int = 0
+    reply: WebhookReply | None = None
+
+    def __iter__(self) -> Iterator[bool | str | None]:
+        yield self.success
+        yield self.error

@@ -100,12 +100,13 @@ class WebhookReplayProtection:
         return AdapterEvent.objects.filter(connection_id=connection_id, signature_hash=signature_hash).exists()
 
 
-_resume_at = 0.0
+_resume_at: dict[str, float] = {}
 
 
 def _shared_cache() -> redis.Redis | None:
     """The client, or ``None`` for a few seconds after a failure, so that an outage costs one time-out."""
-    return None if time.monotonic() < _resume_at else _client(settings.REDIS_URL)
+    url: str = settings.REDIS_URL
+    return None if time.monotonic() < _resume_at.get(url, 0.0) else _client(url)
 
 
 @cache
@@ -114,8 +115,7 @@ def _client(url: str) -> redis.Redis:
 
 
 def _pause_cache(error: redis.RedisError) -> None:
-    global _resume_at
-    _resume_at = time.monotonic() + REDIS_PAUSE_SECONDS
+    _resume_at[settings.REDIS_URL] = time.monotonic() + REDIS_PAUSE_SECONDS
     log.warning("replay.cache_unavailable", error=type(error).__name__)
 
 

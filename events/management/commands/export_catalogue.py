@@ -8,6 +8,7 @@ from events.catalogue import documents
 
 
 class Command(BaseCommand):
+    requires_system_checks: list[str] = []
     help = "Write docs/signals.md and the envelope's JSON Schema from code."
 
     def add_arguments(self, parser: CommandParser) -> None:

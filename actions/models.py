@@ -45,9 +45,7 @@ class NormalisedAction(models.Model):
         ordering = ("-action_id",)
         verbose_name = "action"
         constraints = [
-            models.UniqueConstraint(
-                fields=["tenant_id", "connection", "idempotency_key"], name="action_once_a_key"
-            )
+            models.UniqueConstraint(fields=["tenant_id", "connection", "idempotency_key"], name="action_once_a_key")
         ]
         indexes = [models.Index(fields=["tenant_id", "-action_id"], name="action_by_tenant")]
 

@@ -6,12 +6,11 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
-from unfold.decorators import display
 
 from events.models import AdapterEvent, DeliveryAttempt, DeliveryStatus, Source
 from events.services import envelope_of, replay
 from providers.console.base import EvidenceAdmin, EvidenceInline, actor_of
-from providers.console.display import age, error_line, json_block, link, moment, text_block
+from providers.console.display import age, column, error_line, json_block, label, link, moment, note_line, text_block
 from providers.console.filters import (
     ChoiceFilter,
     ConnectionFilter,
@@ -22,12 +21,12 @@ from providers.console.filters import (
 )
 from providers.console.verbs import verb
 
-STATUS_COLOURS = {
+STATUS_COLOURS: dict[str, str] = {
     DeliveryStatus.PENDING: "info",
     DeliveryStatus.DELIVERED: "success",
     DeliveryStatus.FAILED: "warning",
     DeliveryStatus.DEAD: "danger",
-    DeliveryStatus.IGNORED: "default",
+    DeliveryStatus.IGNORED: "",
 }
 
 
@@ -54,11 +53,11 @@ class AttemptInline(EvidenceInline):
     tab = False
     ordering = ("-number",)
 
-    @display(description="when")
+    @column("when")
     def when(self, attempt: DeliveryAttempt) -> str | SafeString:
         return moment(attempt.created_at)
 
-    @display(description="error")
+    @column("error")
     def full_error(self, attempt: DeliveryAttempt) -> str | SafeString:
         return text_block(attempt.error)
 
@@ -147,59 +146,58 @@ class EventAdmin(EvidenceAdmin):
         replay(AdapterEvent.objects.filter(pk=event.pk), actor=actor_of(request))
         return f"{event.provider_event_type} is due for delivery again; its signal keeps its id."
 
-    @display(description="status", label=STATUS_COLOURS)
-    def status_label(self, event: AdapterEvent) -> tuple[str, str]:
-        status = DeliveryStatus(event.delivery_status)
-        return status.value, "Failed" if status is DeliveryStatus.FAILED else str(status.label)
+    @column("status")
+    def status_label(self, event: AdapterEvent) -> SafeString:
+        return label(event.delivery_status, STATUS_COLOURS[event.delivery_status])
 
-    @display(description="source")
+    @column("source")
     def source_label(self, event: AdapterEvent) -> str:
         return event.get_source_display()
 
-    @display(description="last error")
+    @column("last error")
     def trouble(self, event: AdapterEvent) -> str | SafeString:
         if event.delivery_status == DeliveryStatus.IGNORED:
-            return error_line(event.ignored_reason)
+            return note_line(event.ignored_reason)
         return error_line(event.last_error)
 
-    @display(description="received")
+    @column("received")
     def received(self, event: AdapterEvent) -> str | SafeString:
         return age(event.received_at)
 
-    @display(description="connection")
+    @column("connection")
     def connection_link(self, event: AdapterEvent) -> SafeString:
         return link("connections_integrationconnection_change", event.connection, event.connection_id)
 
-    @display(description="happened (provider's clock)")
+    @column("happened (provider's clock)")
     def happened(self, event: AdapterEvent) -> str | SafeString:
         return moment(event.occurred_at)
 
-    @display(description="received (our clock)")
+    @column("received (our clock)")
     def received_exactly(self, event: AdapterEvent) -> str | SafeString:
         return moment(event.received_at)
 
-    @display(description="delivered")
+    @column("delivered")
     def delivered(self, event: AdapterEvent) -> str | SafeString:
         return moment(event.delivered_at)
 
-    @display(description="first attempt")
+    @column("first attempt")
     def first_attempt(self, event: AdapterEvent) -> str | SafeString:
         return moment(event.first_attempt_at)
 
-    @display(description="next attempt")
+    @column("next attempt")
     def due(self, event: AdapterEvent) -> str | SafeString:
         waiting = event.delivery_status in (DeliveryStatus.PENDING, DeliveryStatus.FAILED)
         return moment(event.next_attempt_at if waiting else None)
 
-    @display(description="last error")
+    @column("last error")
     def error_text(self, event: AdapterEvent) -> str | SafeString:
         return text_block(event.last_error)
 
-    @display(description="as delivered, or as it would be delivered now")
+    @column("as delivered, or as it would be delivered now")
     def envelope_json(self, event: AdapterEvent) -> str | SafeString:
         return json_block(envelope_of(event))
 
-    @display(description="as stored")
+    @column("as stored")
     def raw_json(self, event: AdapterEvent) -> str | SafeString:
         return json_block(event.raw)
 
@@ -218,22 +216,22 @@ class DeliveryAttemptAdmin(EvidenceAdmin):
         rows: QuerySet[DeliveryAttempt] = super().get_queryset(request)
         return rows.defer("event__payload", "event__envelope", "event__signature_hash")
 
-    @display(description="event")
+    @column("event")
     def event_link(self, attempt: DeliveryAttempt) -> SafeString:
         return link("events_adapterevent_change", attempt.event.provider_event_type, attempt.event_id)
 
-    @display(description="error")
+    @column("error")
     def what(self, attempt: DeliveryAttempt) -> str | SafeString:
         return error_line(attempt.error)
 
-    @display(description="error")
+    @column("error")
     def full_error(self, attempt: DeliveryAttempt) -> str | SafeString:
         return text_block(attempt.error)
 
-    @display(description="when")
+    @column("when")
     def when(self, attempt: DeliveryAttempt) -> str | SafeString:
         return age(attempt.created_at)
 
-    @display(description="when")
+    @column("when")
     def when_exactly(self, attempt: DeliveryAttempt) -> str | SafeString:
         return moment(attempt.created_at)

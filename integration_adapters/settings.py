@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 from environs import Env
+from kombu import Queue
 
+from integration_adapters.logs import configure_logging
+from integration_adapters.unfold import UNFOLD as UNFOLD
 from providers.outbound import OutboundPolicy
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -68,10 +72,10 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    # "integration_adapters.middleware.CorrelationMiddleware",
+    "integration_adapters.middleware.CorrelationMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    # "integration_adapters.middleware.ContentSecurityPolicyMiddleware",
+    "integration_adapters.middleware.ContentSecurityPolicyMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -115,14 +119,23 @@ CACHES = {
         "LOCATION": REDIS_URL,
         "OPTIONS": {"socket_connect_timeout": 1, "socket_timeout": 1},
         "KEY_PREFIX": "ia",
-    }
+    },
+    # What a process may remember by itself for seconds: answers of the identity service.
+    "process": {
+        "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+        "LOCATION": "process",
+        "OPTIONS": {"MAX_ENTRIES": 10_000},
+    },
 }
 
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
+AXES_VERBOSE = False
 AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
@@ -134,7 +147,7 @@ USE_TZ = True
 
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
-WHITENOISE_USE_FINDERS = not IS_PRODUCTION
+WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = not IS_PRODUCTION
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {
@@ -168,23 +181,60 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["integration_adapters.authentication.BearerAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["connections.tenancy.HasTenantRole"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["connections.parsing.ObjectParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "connections.parsing.AlwaysJson",
     "DEFAULT_PAGINATION_CLASS": "connections.pagination.NewestFirst",
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "integration_adapters.errors.exception_handler",
     "UNAUTHENTICATED_USER": None,
+    "URL_FORMAT_OVERRIDE": None,
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Integration Adapters",
+    "DESCRIPTION": (BASE_DIR / "integration_adapters" / "api.md").read_text(encoding="utf-8"),
+    "VERSION": "1.0.0",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SERVE_AUTHENTICATION": [],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SORT_OPERATIONS": True,
+    "ENUM_NAME_OVERRIDES": {
+        "ConnectionStatus": "connections.serializers.PRESENT_STATUSES",
+        "WantedConnectionStatus": "connections.serializers.WANTED_STATUSES",
+        "RegistrationStatus": "webhooks.serializers.PRESENT_STATUSES",
+        "DeliveryStatus": "events.models.DeliveryStatus",
+        "EventSource": "events.models.Source",
+        "ActionStatus": "actions.models.ActionStatus",
+        "BackfillStatus": "polling.models.BackfillStatus",
+        "PollOutcome": "polling.models.PollOutcome",
+        "ProviderStatus": "providers.models.ProviderStatus",
+        "AcceptanceStatus": "events.serializers.ACCEPTANCE_STATUSES",
+        "LivenessStatus": "integration_adapters.views.ALIVE",
+        "ReadinessStatus": "integration_adapters.views.READINESS",
+    },
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "integration_adapters.openapi.complete",
+    ],
+}
+
 # Identity of API clients
-IAM_MODE: str = env.str("IAM_MODE", "local")
+IAM_MODE: str = env.str("IAM_MODE", "jwks" if IS_PRODUCTION else "local")
 if IAM_MODE not in ("local", "jwks", "introspect"):
     raise ImproperlyConfigured(f"IAM_MODE must be local, jwks or introspect, not {IAM_MODE!r}")
-IAM_SERVICE_URL: str = env.str("IAM_SERVICE_URL", "")
+IAM_SERVICE_URL: str = env.str("IAM_SERVICE_URL", "").rstrip("/")
 IAM_JWKS_URL: str = env.str("IAM_JWKS_URL", "")
 IAM_ISSUER: str = env.str("IAM_ISSUER", "")
 IAM_AUDIENCE: str = env.str("IAM_AUDIENCE", "integration-adapters")
+IAM_TIMEOUT_SECONDS: float = env.float("IAM_TIMEOUT_SECONDS", 3.0)
+IAM_CACHE_SECONDS: int = env.int("IAM_CACHE_SECONDS", 30)
 
 # Neighbours; an empty URL selects the embedded default
 PM3_SERVICE_URL: str = env.str("PM3_SERVICE_URL", "").rstrip("/")
@@ -200,6 +250,9 @@ PLATFORM_TOKEN: str = env.str("PLATFORM_TOKEN", "")
 EXTRA_ADAPTERS: dict[str, str] = env.dict("EXTRA_ADAPTERS", {})
 OUTBOUND_POLICY = OutboundPolicy.parse(env.list("OUTBOUND_ALLOWED", []))
 REDACT_EMAILS: bool = env.bool("REDACT_EMAILS", True)
+
+# Called when a connection is deleted, so that the parts above it can close what is theirs.
+CONNECTION_CLOSERS = ["webhooks.registrations.close_all"]
 
 # Webhooks
 WEBHOOK_TIMESTAMP_TOLERANCE_SECONDS: int = env.int("WEBHOOK_TIMESTAMP_TOLERANCE_SECONDS", 300)
@@ -232,6 +285,10 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_keepalive": True,
     "health_check_interval": 10,
 }
+# Delivery has workers of its own, so that neither a backlog nor a slow provider holds up the other road.
+CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_TASK_QUEUES = (Queue("default", routing_key="default"), Queue("delivery", routing_key="delivery"))
+CELERY_TASK_ROUTES = {"events.*": {"queue": "delivery"}}
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_STORE_EAGER_RESULT = False
 CELERY_TASK_SERIALIZER = "json"
@@ -246,3 +303,7 @@ CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 1
 CELERY_TIMEZONE = "UTC"
 
+LOG_LEVEL: str = env.str("LOG_LEVEL", "INFO").upper()
+LOGGING = configure_logging(
+    console=not IS_PRODUCTION and sys.stderr.isatty(), level=LOG_LEVEL, redact_emails=REDACT_EMAILS
+)

@@ -9,6 +9,21 @@ from connections.models import IntegrationConnection
 from connections.tenancy import TenantQuerySet
 
 
+class PollOutcome(models.TextChoices):
+    """What became of a run. The failures are the categories of ``providers.errors``."""
+
+    COMPLETED = "completed", "Read to the end"
+    CONTINUES = "continues", "Stopped between pages"
+    BUDGET = "budget", "Waits for the budget"
+    AUTH = "auth", "Credential refused"
+    CONFIG = "config", "Settings cannot work"
+    CLIENT = "client", "Request refused"
+    RATE_LIMIT = "rate_limit", "Rate limit reached"
+    SERVER = "server", "Provider failed"
+    NETWORK = "network", "Provider not reached"
+    INTERNAL = "internal", "Our own fault"
+
+
 class PollingCursor(models.Model):
     """One stream of one connection: where it stands, when it is due, who holds it."""
 
@@ -30,10 +45,19 @@ class PollingCursor(models.Model):
     interval_reason = models.CharField(max_length=200, blank=True, help_text="Why the interval is what it is.")
     lease_token = models.UUIDField(null=True, blank=True, editable=False, help_text="Fencing token of the holder.")
     last_polled_at = models.DateTimeField(null=True, blank=True, help_text="End of the last run.")
-    last_success_at = models.DateTimeField(null=True, blank=True, help_text="End of the last run without an error.")
+    last_success_at = models.DateTimeField(null=True, blank=True, help_text="End of the last run that read to the end.")
     last_event_at = models.DateTimeField(null=True, blank=True, help_text="Last run that brought a new event.")
-    last_error = models.TextField(blank=True, help_text="Last failure, in words a person can act on.")
-    consecutive_failures = models.PositiveIntegerField(default=0)
+    last_outcome = models.CharField(
+        max_length=20, choices=PollOutcome, blank=True, help_text="What became of the last run; empty before the first."
+    )
+    last_error = models.TextField(
+        blank=True, help_text="What stops it, in words a person can act on; empty if it works."
+    )
+    consecutive_failures = models.PositiveIntegerField(default=0, help_text="Failed runs since the last good one.")
+    consecutive_refused = models.PositiveIntegerField(
+        default=0, help_text="Runs in a row in which credential or settings were refused."
+    )
+    budget_refusals = models.PositiveBigIntegerField(default=0, help_text="Runs the budget did not allow.")
     consecutive_quiet = models.PositiveIntegerField(default=0, help_text="Successful runs without a new event.")
     events_total = models.PositiveBigIntegerField(default=0, help_text="New events this cursor has brought.")
     requests_total = models.PositiveBigIntegerField(default=0, help_text="Requests made to the provider.")
@@ -63,6 +87,9 @@ class BackfillStatus(models.TextChoices):
     COMPLETED = "completed", "Completed"
     FAILED = "failed", "Failed"
     CANCELLED = "cancelled", "Cancelled"
+
+
+UNFINISHED = (BackfillStatus.PENDING, BackfillStatus.RUNNING)
 
 
 class Backfill(models.Model):

@@ -8,15 +8,14 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
-from unfold.decorators import display
 
 from providers import registry
 from providers.console.base import ConsoleAdmin
-from providers.console.display import json_block, words
+from providers.console.display import capability_words, column, json_block, label, words
 from providers.models import IntegrationProvider, ProviderStatus
 from providers.spi import Adapter
 
-STATUS_COLOURS = {
+STATUS_COLOURS: dict[str, str] = {
     ProviderStatus.ALPHA: "warning",
     ProviderStatus.BETA: "info",
     ProviderStatus.GA: "success",
@@ -56,39 +55,39 @@ class ProviderAdmin(ConsoleAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    @display(description="status", label=STATUS_COLOURS)
-    def status_label(self, provider: IntegrationProvider) -> tuple[str, str]:
-        return provider.status, provider.get_status_display()
+    @column("status")
+    def status_label(self, provider: IntegrationProvider) -> SafeString:
+        return label(provider.get_status_display(), STATUS_COLOURS[provider.status])
 
-    @display(description="capabilities")
+    @column("capabilities")
     def can(self, provider: IntegrationProvider) -> str | SafeString:
-        return words(name for name, present in provider.capabilities.items() if present)
+        return capability_words(provider.capabilities)
 
-    @display(description="API versions spoken")
+    @column("API versions spoken")
     def versions(self, provider: IntegrationProvider) -> str | SafeString:
         return words(provider.api_versions)
 
-    @display(description="settings (JSON Schema)")
+    @column("settings (JSON Schema)")
     def settings_help(self, provider: IntegrationProvider) -> str | SafeString:
         adapter = _adapter(provider)
         return json_block(adapter.settings_schema if adapter else None)
 
-    @display(description="credential (JSON Schema)")
+    @column("credential (JSON Schema)")
     def credential_help(self, provider: IntegrationProvider) -> str | SafeString:
         adapter = _adapter(provider)
         return json_block(adapter.credential_schema if adapter else None)
 
-    @display(description="webhook events")
+    @column("webhook events")
     def events_help(self, provider: IntegrationProvider) -> str | SafeString:
         adapter = _adapter(provider)
         return words(adapter.webhook.event_types if adapter and adapter.webhook else ())
 
-    @display(description="polled streams")
+    @column("polled streams")
     def streams_help(self, provider: IntegrationProvider) -> str | SafeString:
         adapter = _adapter(provider)
         return words(stream.name for stream in (adapter.streams if adapter else ()))
 
-    @display(description="manifest")
+    @column("manifest")
     def manifest_help(self, provider: IntegrationProvider) -> str | SafeString:
         adapter = _adapter(provider)
         return json_block(asdict(adapter.manifest) if adapter else None)

@@ -74,6 +74,13 @@ class Response:
         return ""
 
 
+class _Session(requests.Session):
+    """Leaves redirects to us: even when told not to follow one, requests parses it and may raise."""
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        return None
+
+
 class ProviderClient:
     """HTTP calls of one connection. Use as a context manager; not shared between threads."""
 
@@ -84,7 +91,7 @@ class ProviderClient:
         self._origin = _origin(self._base)
         if self._origin is None:
             raise Misconfigured("The base URL is not a usable address.")
-        self._session = requests.Session()
+        self._session = _Session()
         self._session.trust_env = False
         self._session.headers.update({"User-Agent": USER_AGENT, "Accept": "application/json", **config.headers})
         allowed = policy.admits(self._base)

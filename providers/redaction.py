@@ -3,8 +3,7 @@
 Two nets: key names that say "secret", and values that look like one whatever their key. A redacted value
 becomes ``[redacted]``; structure stays, so a redacted payload can still be mapped.
 
-Token shapes: GitHub "Token formats", Slack "Token types", Atlassian API tokens, AWS access key ids,
-RFC 7519 (JWT), RFC 7468 (PEM).
+Token shapes: the prefixes vendors publish for secret scanning, RFC 7519 (JWT), RFC 7468 (PEM).
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from providers.spi import Adapter
 
 BUILT_IN = {
     "fake": "providers.adapters.fake.adapter.FakeAdapter",
-    # "github": "providers.adapters.github.adapter.GitHubAdapter",
+    "github": "providers.adapters.github.adapter.GitHubAdapter",
     "jira": "providers.adapters.jira.adapter.JiraAdapter",
 }
 

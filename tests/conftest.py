@@ -12,6 +12,7 @@ from django.conf import settings as django_settings
 from connections.secret_store import secret_store
 from tests.factories import ACME, GLOBEX
 from tests.neighbours import Pm3Stub, running_pm3
+from tests.polling_provider import Ledger, running_ledger
 
 
 @pytest.fixture(autouse=True)
@@ -29,3 +30,11 @@ def pm3(settings: Any, db: None) -> Iterator[Pm3Stub]:
         settings.PM3_SERVICE_URL = stub.url
         yield stub
         assert stub.faults == []
+
+
+@pytest.fixture
+def ledger(settings: Any, db: None) -> Iterator[Ledger]:
+    """A running provider whose answers the test decides, with its adapter registered."""
+    settings.EXTRA_ADAPTERS = {"ledger": "tests.polling_provider.LedgerAdapter"}
+    with running_ledger() as running:
+        yield running

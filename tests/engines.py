@@ -15,7 +15,7 @@ from integration_adapters.embedded import EmbeddedEngines
 
 def _start() -> None:
     directory = Path(tempfile.mkdtemp(prefix="ia-tests-"))
-    engines = EmbeddedEngines(directory)
+    engines = EmbeddedEngines(directory, durable=False)
 
     def stop() -> None:
         engines.stop()

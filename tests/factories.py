@@ -6,8 +6,14 @@ import hashlib
 import secrets
 from typing import Any
 
+from django.utils import timezone
+
+from actions.models import NormalisedAction
 from connections.models import ConnectionStatus, IntegrationConnection
 from connections.secret_store import put_credential, secret_store
+from events.compression import pack
+from events.envelope import signal_id
+from events.models import AdapterEvent, Source
 from providers import registry
 from providers.catalogue import sync_providers
 from webhooks.models import RegistrationStatus, WebhookRegistration
@@ -22,6 +28,7 @@ def make_connection(provider_id: str = "fake", tenant_id: str = ACME, **values: 
     sync_providers()
     adapter = registry.get(provider_id)
     credential = values.pop("credential", {"token": "test-token-" + secrets.token_hex(8)})
+    active = values.get("status", ConnectionStatus.ACTIVE) == ConnectionStatus.ACTIVE
     return IntegrationConnection.objects.create(
         **{
             "tenant_id": tenant_id,
@@ -31,6 +38,45 @@ def make_connection(provider_id: str = "fake", tenant_id: str = ACME, **values: 
             "auth_ref": put_credential(tenant_id, credential) if credential else "",
             "api_version": adapter.api_versions[0],
             "enabled_capabilities": adapter.capabilities(),
+            "last_verified_at": timezone.now() if active else None,
+            **values,
+        }
+    )
+
+
+def make_event(connection: IntegrationConnection, **values: Any) -> AdapterEvent:
+    """An event as ``record`` would store it: pending, of signal type ``issue_created``."""
+    key = values.pop("dedupe_key", f"event:{secrets.token_hex(8)}")
+    payload = values.pop("payload", {"type": "issue.created", "issue": {"key": "WEB-1", "title": "Door sticks"}})
+    return AdapterEvent.objects.create(
+        **{
+            "connection": connection,
+            "tenant_id": connection.tenant_id,
+            "provider_id": connection.provider_id,
+            "provider_event_type": "issue.created",
+            "source": Source.WEBHOOK,
+            "dedupe_key": key,
+            "payload": pack(payload),
+            "signal_id": signal_id(connection.pk, key),
+            "signal_type": "issue_created",
+            **values,
+        }
+    )
+
+
+def make_action(connection: IntegrationConnection, **values: Any) -> NormalisedAction:
+    """A finished action."""
+    return NormalisedAction.objects.create(
+        **{
+            "tenant_id": connection.tenant_id,
+            "provider_id": connection.provider_id,
+            "connection": connection,
+            "canonical_type": "comment_on_issue",
+            "target": {"issue_key": "WEB-1"},
+            "payload": {"body": "Seen."},
+            "idempotency_key": secrets.token_hex(8),
+            "status": "completed",
+            "result": {"reference": "c1", "url": "https://fake.example/c1"},
             **values,
         }
     )

@@ -42,9 +42,7 @@ class WebhookRegistration(models.Model):
         default=list, blank=True, help_text="Events asked for at the provider, in its words; empty means all."
     )
     status = models.CharField(max_length=20, choices=RegistrationStatus, default=RegistrationStatus.PENDING)
-    last_received_at = models.DateTimeField(
-        null=True, blank=True, help_text="Last verified delivery, to the minute."
-    )
+    last_received_at = models.DateTimeField(null=True, blank=True, help_text="Last verified delivery, to the minute.")
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 

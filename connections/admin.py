@@ -1,0 +1,365 @@
+"""Connections and their history. The page is put together with what the ways in add to it by the project package."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.safestring import SafeString
+
+from connections.errors import ServiceError
+from connections.forms import credential_fields, form_for
+from connections.lifecycle import MOVES
+from connections.models import ConnectionHistory, ConnectionStatus, IntegrationConnection
+from connections.services import (
+    delete_connection,
+    receives_only,
+    resume_connection,
+    suspend_connection,
+    verify_connection,
+)
+from providers import registry
+from providers.console.base import ConsoleAdmin, EvidenceAdmin, EvidenceInline, actor_of
+from providers.console.display import (
+    EMPTY,
+    age,
+    capability_words,
+    column,
+    error_line,
+    label,
+    link,
+    moment,
+    note_line,
+    text_block,
+)
+from providers.console.filters import (
+    ChoiceFilter,
+    ConnectionFilter,
+    ExactTextFilter,
+    MadeBetweenFilter,
+    MadeWithinFilter,
+    ProviderFilter,
+    TenantFilter,
+)
+from providers.console.verbs import verb
+from providers.models import IntegrationProvider, ProviderStatus
+
+STATUS_COLOURS: dict[str, str] = {
+    ConnectionStatus.PENDING_VERIFICATION: "info",
+    ConnectionStatus.ACTIVE: "success",
+    ConnectionStatus.SUSPENDED: "warning",
+    ConnectionStatus.ERROR: "danger",
+    ConnectionStatus.DELETED: "",
+}
+OUTCOME_COLOURS = {"ok": "success", "failed": "danger"}
+
+
+def _can_verify(connection: IntegrationConnection) -> bool:
+    resting = (ConnectionStatus.SUSPENDED, ConnectionStatus.DELETED)
+    return connection.status not in resting and not receives_only(connection)
+
+
+class ConnectionStatusFilter(ChoiceFilter):
+    """Deleted connections are shown when they are asked for."""
+
+    title = "status"
+    parameter_name = "status"
+    column = "status"
+    options = ConnectionStatus
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value():
+            return super().queryset(request, queryset)
+        return queryset.exclude(status=ConnectionStatus.DELETED)
+
+
+class OperationFilter(ExactTextFilter):
+    title = "operation"
+    parameter_name = "operation"
+    column = "operation"
+
+
+class HistoryInline(EvidenceInline):
+    model = ConnectionHistory
+    verbose_name_plural = "history"
+    fields = ("when", "operation", "outcome_label", "actor", "detail")
+    readonly_fields = fields
+    show_change_link = False
+
+    @column("when")
+    def when(self, entry: ConnectionHistory) -> str | SafeString:
+        return age(entry.created_at)
+
+    @column("outcome")
+    def outcome_label(self, entry: ConnectionHistory) -> SafeString:
+        return label(entry.outcome, OUTCOME_COLOURS.get(entry.outcome, ""))
+
+
+class ConnectionAdmin(ConsoleAdmin):
+    list_display = (
+        "display_name",
+        "provider",
+        "tenant_id",
+        "status_label",
+        "used_for",
+        "success",
+        "trouble",
+        "made",
+    )
+    list_select_related = ("provider",)
+    list_filter = (
+        ConnectionStatusFilter,
+        ProviderFilter,
+        TenantFilter,
+        MadeWithinFilter,
+        ("created_at", MadeBetweenFilter),
+    )
+    search_fields = ("=connection_id", "=tenant_id", "^display_name")
+    search_help_text = "Connection id or tenant, whole, or the beginning of the name."
+    refusals = (*ConsoleAdmin.refusals, ServiceError)
+    inlines = (HistoryInline,)
+    actions: Any = ("verify", "suspend", "resume")
+    actions_row: Any = ("verify", "suspend", "resume")
+    actions_detail: Any = ("verify", "suspend", "resume", "remove")
+    readonly_fields = (
+        "provider",
+        "tenant_id",
+        "status_label",
+        "account",
+        "auth_ref",
+        "verified",
+        "success",
+        "failures",
+        "error_text",
+        "events_link",
+        "duplicates_received",
+        "connection_id",
+        "made_exactly",
+        "changed_exactly",
+    )
+    change_fieldsets = (
+        (
+            "Health",
+            {
+                "fields": (
+                    ("status_label", "provider", "tenant_id"),
+                    ("verified", "success", "failures"),
+                    "error_text",
+                    ("events_link", "duplicates_received"),
+                )
+            },
+        ),
+        (
+            "Connection",
+            {"fields": ("display_name", "enabled_capabilities", "settings", "metadata_tags", "api_version")},
+        ),
+        ("Keys", {"fields": (("account", "auth_ref"), ("connection_id", "made_exactly", "changed_exactly"))}),
+    )
+
+    # --- making and changing -------------------------------------------------------------------------
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        """First the provider, then a form made of what this provider needs."""
+        if not self.has_add_permission(request):
+            return super().add_view(request, form_url, extra_context)
+        chosen = IntegrationProvider.objects.filter(pk=request.GET.get("provider", ""), registered=True).first()
+        if chosen is None or chosen.status == ProviderStatus.DEPRECATED:
+            return self._choose_provider(request)
+        title = {"title": f"Add {chosen.name} connection", **(extra_context or {})}
+        return super().add_view(request, form_url, title)
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        slug = obj.provider_id if obj is not None else request.GET["provider"]
+        if obj is not None and not self.has_change_permission(request, obj):
+            return super().get_form(request, obj, change=change, **kwargs)
+        return form_for(registry.get(slug), actor_of(request), new=obj is None)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        if obj is not None:
+            return self.change_fieldsets
+        adapter = registry.get(request.GET["provider"])
+        return (
+            (f"{adapter.label} connection", {"fields": ("tenant_id", "display_name", "enabled_capabilities")}),
+            (
+                "Credential",
+                {
+                    "fields": (*credential_fields(adapter), "auth_ref"),
+                    "description": "Goes into the secret store and is never shown again. "
+                    "A connection that only receives webhooks needs none.",
+                },
+            ),
+            ("Settings", {"fields": ("settings", "metadata_tags", "api_version")}),
+        )
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self.readonly_fields if obj is not None else ()
+
+    def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
+        return self.inlines if obj is not None else ()
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Editing, unlike the verbs, needs the adapter and a connection that is not deleted."""
+        if isinstance(obj, IntegrationConnection):
+            gone = obj.status == ConnectionStatus.DELETED or obj.provider_id not in registry.slugs()
+            if gone:
+                return False
+        return self._holds(request, "change")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Rows are never deleted; the verb ``remove`` deletes softly."""
+        return False
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: Any) -> None:
+        """The form's service has saved."""
+
+    def _choose_provider(self, request: HttpRequest) -> TemplateResponse:
+        offered = IntegrationProvider.objects.filter(registered=True).exclude(status=ProviderStatus.DEPRECATED)
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": "Add connection: which provider?",
+            "providers": offered.order_by("name"),
+            "back": reverse("admin:connections_integrationconnection_changelist"),
+        }
+        return TemplateResponse(request, "admin/console/choose_provider.html", context)
+
+    # --- verbs ---------------------------------------------------------------------------------------
+
+    @verb(
+        "Verify",
+        icon="verified",
+        question="The provider is called once with the credential. The connection becomes active, or error.",
+        available=_can_verify,
+        at_most=10,
+    )
+    def verify(self, request: HttpRequest, connection: IntegrationConnection) -> str:
+        verified = verify_connection(connection, actor=actor_of(request))
+        if verified.status != ConnectionStatus.ACTIVE:
+            raise ServiceError("VERIFICATION_FAILED", verified.last_error)
+        return f"{connection} is verified as {verified.account} and active."
+
+    @verb(
+        "Suspend",
+        icon="pause_circle",
+        question="The connection stops receiving, polling and acting. Webhooks sent meanwhile are answered 404.",
+        available=lambda row: ConnectionStatus.SUSPENDED in MOVES[row.status],
+    )
+    def suspend(self, request: HttpRequest, connection: IntegrationConnection) -> str:
+        suspend_connection(connection, actor=actor_of(request))
+        return f"{connection} is suspended."
+
+    @verb("Resume", icon="play_circle", available=lambda row: row.status == ConnectionStatus.SUSPENDED)
+    def resume(self, request: HttpRequest, connection: IntegrationConnection) -> str:
+        status = resume_connection(connection, actor=actor_of(request)).get_status_display()
+        return f"{connection} is resumed: {status.lower()}."
+
+    @verb(
+        "Delete",
+        icon="delete",
+        permission="retire",
+        danger=True,
+        question="Its webhook URLs stop working and its credential is removed for good. Events and history stay.",
+        available=lambda row: row.status != ConnectionStatus.DELETED,
+    )
+    def remove(self, request: HttpRequest, connection: IntegrationConnection) -> str:
+        delete_connection(connection, actor=actor_of(request))
+        return f"{connection} is deleted."
+
+    # --- what is shown -------------------------------------------------------------------------------
+
+    @column("status")
+    def status_label(self, connection: IntegrationConnection) -> SafeString:
+        return label(connection.get_status_display(), STATUS_COLOURS[connection.status])
+
+    @column("used for")
+    def used_for(self, connection: IntegrationConnection) -> str | SafeString:
+        return capability_words(connection.enabled_capabilities)
+
+    @column("last success")
+    def success(self, connection: IntegrationConnection) -> str | SafeString:
+        return age(connection.last_success_at)
+
+    @column("last error")
+    def trouble(self, connection: IntegrationConnection) -> str | SafeString:
+        return error_line(connection.last_error, connection.last_error_at)
+
+    @column("made")
+    def made(self, connection: IntegrationConnection) -> str | SafeString:
+        return age(connection.created_at)
+
+    @column("last verified")
+    def verified(self, connection: IntegrationConnection) -> str | SafeString:
+        return moment(connection.last_verified_at)
+
+    @column("failures since the last success")
+    def failures(self, connection: IntegrationConnection) -> int:
+        return connection.consecutive_failures
+
+    @column("last error")
+    def error_text(self, connection: IntegrationConnection) -> str | SafeString:
+        if not connection.last_error:
+            return EMPTY
+        return text_block(f"{connection.last_error}\n{_failed_at(connection)}".strip())
+
+    @column("events")
+    def events_link(self, connection: IntegrationConnection) -> SafeString:
+        return link("events_adapterevent_changelist", "Events of this connection", query=f"connection={connection.pk}")
+
+    @column("made")
+    def made_exactly(self, connection: IntegrationConnection) -> str | SafeString:
+        return moment(connection.created_at)
+
+    @column("changed")
+    def changed_exactly(self, connection: IntegrationConnection) -> str | SafeString:
+        return moment(connection.updated_at)
+
+
+def _failed_at(connection: IntegrationConnection) -> str:
+    """When it last failed, as plain text."""
+    at = connection.last_error_at
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC" if at else ""
+
+
+@admin.register(ConnectionHistory)
+class HistoryAdmin(EvidenceAdmin):
+    list_display = ("operation", "outcome_label", "connection_link", "tenant_id", "actor", "what", "when")
+    list_select_related = ("connection",)
+    list_filter = (
+        OperationFilter,
+        TenantFilter,
+        ConnectionFilter,
+        MadeWithinFilter,
+        ("created_at", MadeBetweenFilter),
+    )
+    search_fields = ("=entry_id", "=connection")
+    search_help_text = "Connection id, whole."
+    fields = ("operation", "outcome_label", "connection_link", "tenant_id", "actor", "full_detail", "when_exactly")
+    readonly_fields = ("outcome_label", "connection_link", "full_detail", "when_exactly")
+
+    @column("outcome")
+    def outcome_label(self, entry: ConnectionHistory) -> SafeString:
+        return label(entry.outcome, OUTCOME_COLOURS.get(entry.outcome, ""))
+
+    @column("connection")
+    def connection_link(self, entry: ConnectionHistory) -> SafeString:
+        return link("connections_integrationconnection_change", entry.connection, entry.connection_id)
+
+    @column("detail")
+    def what(self, entry: ConnectionHistory) -> str | SafeString:
+        return note_line(entry.detail)
+
+    @column("detail")
+    def full_detail(self, entry: ConnectionHistory) -> str | SafeString:
+        return text_block(entry.detail)
+
+    @column("when")
+    def when(self, entry: ConnectionHistory) -> str | SafeString:
+        return age(entry.created_at)
+
+    @column("when")
+    def when_exactly(self, entry: ConnectionHistory) -> str | SafeString:
+        return moment(entry.created_at)

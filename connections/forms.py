@@ -1,0 +1,189 @@
+"""The staff form of a connection, made of what its provider needs."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, ClassVar
+
+from django import forms
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminPasswordWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+)
+
+from connections.models import IntegrationConnection
+from connections.service_form import ServiceForm
+from connections.services import create_connection, update_connection
+from providers.spi import Adapter
+
+CREDENTIAL_PREFIX = "credential_"
+
+_CAPABILITY_LABELS = {
+    "webhook": "Receive webhooks",
+    "polling": "Poll",
+    "outbound_actions": "Run actions",
+}
+
+
+class IndentedJSONField(forms.JSONField):
+    """JSON as a person can read and edit it."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(required=False, widget=UnfoldAdminTextareaWidget(attrs={"rows": 6}), **kwargs)
+
+    def prepare_value(self, value: Any) -> Any:
+        # What was typed comes back as it was typed, also where it is not JSON.
+        return value if isinstance(value, str) else json.dumps(value or {}, indent=2, ensure_ascii=False)
+
+    def clean(self, value: Any) -> dict[str, Any]:
+        found = super().clean(value)
+        if found is None:
+            return {}
+        if not isinstance(found, dict):
+            raise forms.ValidationError('This must be a JSON object: {"name": "value"}.')
+        return found
+
+
+class ConnectionForm(ServiceForm):
+    """What can be said of a connection after it was made. Subclassed a request with adapter and actor."""
+
+    adapter: ClassVar[Adapter]
+
+    enabled_capabilities = forms.MultipleChoiceField(
+        required=False, widget=UnfoldAdminCheckboxSelectMultipleWidget, label="Used for"
+    )
+    settings = IndentedJSONField()
+    metadata_tags = IndentedJSONField(label="Tags", help_text='Free labels, text to text: {"team": "payments"}.')
+    api_version = forms.ChoiceField(label="API version", widget=UnfoldAdminSelectWidget)
+
+    class Meta:
+        model = IntegrationConnection
+        fields: ClassVar[tuple[str, ...]] = (
+            "display_name",
+            "enabled_capabilities",
+            "settings",
+            "metadata_tags",
+            "api_version",
+        )
+        widgets: ClassVar[dict[str, Any]] = {"display_name": UnfoldAdminTextInputWidget}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        can = [name for name, offered in self.adapter.capabilities().items() if offered]
+        self._choices("enabled_capabilities", [(name, _CAPABILITY_LABELS[name]) for name in can])
+        self._choices("api_version", [(version, version) for version in self.adapter.api_versions])
+        self.initial["enabled_capabilities"] = self._capabilities_at_first(can)
+        self.fields["settings"].help_text = settings_help(self.adapter)
+
+    def perform(self, cleaned: dict[str, Any]) -> IntegrationConnection:
+        return update_connection(self.instance, actor=self.actor, **self._values(cleaned))
+
+    def field_of(self, pointer: str) -> tuple[str | None, str]:
+        """A problem of the credential belongs to the field of its part, or to the first one."""
+        name, *rest = pointer.lstrip("/").split("/")
+        if name != "credential":
+            return super().field_of(pointer)
+        parts = [field for field in self.fields if field.startswith(CREDENTIAL_PREFIX)]
+        wanted = CREDENTIAL_PREFIX + rest[0] if rest else next(iter(parts), "")
+        return (wanted if wanted in parts else None), ""
+
+    def _capabilities_at_first(self, can: list[str]) -> list[str]:
+        return [name for name in can if self.instance.uses(name)]
+
+    def _values(self, cleaned: dict[str, Any]) -> dict[str, Any]:
+        on = cleaned["enabled_capabilities"]
+        return {
+            "display_name": cleaned["display_name"],
+            "enabled_capabilities": {name: name in on for name in self.adapter.capabilities()},
+            "settings": cleaned["settings"],
+            "metadata_tags": cleaned["metadata_tags"],
+            "api_version": cleaned["api_version"],
+        }
+
+    def _choices(self, name: str, choices: list[tuple[str, str]]) -> None:
+        self.fields[name].choices = choices  # type: ignore[attr-defined]
+
+
+class NewConnectionForm(ConnectionForm):
+    """All of it, with the credential, which goes into the secret store and is never shown again."""
+
+    auth_ref = forms.CharField(
+        required=False,
+        max_length=300,
+        label="Or a reference",
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Reference to a credential that is in the secret store already; then leave the fields above empty.",
+    )
+
+    class Meta(ConnectionForm.Meta):
+        fields = ("tenant_id", *ConnectionForm.Meta.fields, "auth_ref")
+        widgets = {**ConnectionForm.Meta.widgets, "tenant_id": UnfoldAdminTextInputWidget}
+
+    def _capabilities_at_first(self, can: list[str]) -> list[str]:
+        return can
+
+    def perform(self, cleaned: dict[str, Any]) -> IntegrationConnection:
+        credential = {
+            name.removeprefix(CREDENTIAL_PREFIX): value
+            for name, value in cleaned.items()
+            if name.startswith(CREDENTIAL_PREFIX) and value
+        }
+        return create_connection(
+            tenant_id=cleaned["tenant_id"],
+            provider_id=self.adapter.slug,
+            credential=credential or None,
+            auth_ref=cleaned["auth_ref"],
+            actor=self.actor,
+            **self._values(cleaned),
+        )
+
+
+def form_for(adapter: Adapter, actor: str, *, new: bool) -> type[ConnectionForm]:
+    """The form class for one provider: its capabilities, versions, settings and credential fields."""
+    declared: dict[str, Any] = {"adapter": adapter, "actor": actor}
+    if not new:
+        return type("ConnectionForm", (ConnectionForm,), declared)
+    required = adapter.credential_schema.get("required", ())
+    for name, facts in adapter.credential_schema.get("properties", {}).items():
+        hint = str(facts.get("description", ""))
+        declared[CREDENTIAL_PREFIX + name] = forms.CharField(
+            required=False,
+            strip=True,
+            label=name.replace("_", " ").capitalize(),
+            help_text=f"{hint}{'' if name in required else ' Optional.'}".strip(),
+            widget=UnfoldAdminTextInputWidget
+            if facts.get("x-public")
+            else UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
+        )
+    return type("NewConnectionForm", (NewConnectionForm,), declared)
+
+
+def credential_fields(adapter: Adapter) -> list[str]:
+    """Names of the form's fields for a credential."""
+    return [CREDENTIAL_PREFIX + name for name in adapter.credential_schema.get("properties", {})]
+
+
+def settings_help(adapter: Adapter) -> SafeString:
+    """What the adapter's settings mean, taken from its schema."""
+    schema = adapter.settings_schema
+    required = schema.get("required", ())
+    rows = format_html_join(
+        "",
+        "<dt>{}</dt><dd>{}</dd>",
+        (
+            (name, f"{_kind(facts)}{', required' if name in required else ''}. {facts.get('description', '')}".strip())
+            for name, facts in schema.get("properties", {}).items()
+        ),
+    )
+    return format_html('A JSON object with these keys:<dl class="console-keys">{}</dl>', rows)
+
+
+def _kind(facts: dict[str, Any]) -> str:
+    kind = str(facts.get("type", "any"))
+    items = facts.get("items")
+    return f"{kind} of {items['type']}" if isinstance(items, dict) and "type" in items else kind

@@ -1,0 +1,27 @@
+"""Which status may follow which. Nothing else decides."""
+
+from __future__ import annotations
+
+from connections.errors import ServiceError
+from connections.models import ConnectionStatus
+
+_PENDING, _ACTIVE = ConnectionStatus.PENDING_VERIFICATION, ConnectionStatus.ACTIVE
+_SUSPENDED, _ERROR, _DELETED = ConnectionStatus.SUSPENDED, ConnectionStatus.ERROR, ConnectionStatus.DELETED
+
+# A suspended connection comes back as pending if it was never verified. Pending also follows a change of
+# where the credential is sent: what was proven before says nothing about the new address.
+MOVES: dict[str, frozenset[str]] = {
+    _PENDING: frozenset({_ACTIVE, _ERROR, _SUSPENDED, _DELETED}),
+    _ACTIVE: frozenset({_PENDING, _ERROR, _SUSPENDED, _DELETED}),
+    _ERROR: frozenset({_PENDING, _ACTIVE, _SUSPENDED, _DELETED}),
+    _SUSPENDED: frozenset({_PENDING, _ACTIVE, _DELETED}),
+    _DELETED: frozenset(),
+}
+
+
+def require_move(current: str, wanted: str, *, because: str = "") -> None:
+    """Raises ``ServiceError`` (409) unless ``wanted`` may follow ``current``; staying is always allowed."""
+    if wanted == current or wanted in MOVES[current]:
+        return
+    message = because or f"A connection that is {current} cannot become {wanted}."
+    raise ServiceError("INVALID_STATUS_CHANGE", message, {"status": current, "wanted": wanted}, status=409)

@@ -1,0 +1,91 @@
+"""Connections as the API shows and takes them."""
+
+from __future__ import annotations
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from connections.fields import Flag, JsonObject, StrictSerializer, Text, TextToText
+from connections.models import ConnectionStatus, IntegrationConnection
+
+# A deleted connection is not shown.
+PRESENT_STATUSES = [choice for choice in ConnectionStatus.choices if choice[0] != ConnectionStatus.DELETED]
+WANTED_STATUSES = [ConnectionStatus.ACTIVE.value, ConnectionStatus.SUSPENDED.value]
+
+
+class Capabilities(StrictSerializer):
+    """What a connection is used for; what is not named is off."""
+
+    webhook = Flag(required=False)
+    polling = Flag(required=False)
+    outbound_actions = Flag(required=False)
+
+
+class Connection(serializers.ModelSerializer[IntegrationConnection]):
+    """A connection. The credential itself is never shown."""
+
+    provider_id = serializers.CharField()
+    status = serializers.ChoiceField(choices=PRESENT_STATUSES, help_text="Life cycle.")
+    enabled_capabilities = Capabilities()
+    metadata_tags = TextToText(help_text="Free labels, text to text.")
+    settings = JsonObject(help_text="Validated by the provider's settings_schema.")
+
+    class Meta:
+        model = IntegrationConnection
+        fields = (
+            "connection_id",
+            "tenant_id",
+            "provider_id",
+            "display_name",
+            "status",
+            "auth_ref",
+            "enabled_capabilities",
+            "metadata_tags",
+            "settings",
+            "api_version",
+            "account",
+            "last_verified_at",
+            "last_success_at",
+            "last_error",
+            "last_error_at",
+            "consecutive_failures",
+            "created_at",
+            "updated_at",
+        )
+        read_only_fields = fields
+
+
+@extend_schema_field({"type": "string", "minLength": 1, "maxLength": 200, "pattern": r"\S"})
+class DisplayName(Text):
+    """A name with something to read in it."""
+
+
+class ConnectionCreate(StrictSerializer):
+    """Give either ``credential`` or ``auth_ref``; neither only if the connection just receives webhooks."""
+
+    provider_id = Text(max_length=50)
+    display_name = DisplayName(max_length=200)
+    credential = JsonObject(
+        required=False,
+        write_only=True,
+        help_text="What the provider's credential_schema asks for, such as a token. Stored encrypted, never returned.",
+    )
+    auth_ref = Text(max_length=300, required=False, help_text="Reference to a credential in the secret store.")
+    enabled_capabilities = Capabilities(required=False, help_text="Default: all the provider offers.")
+    metadata_tags = TextToText(required=False, help_text="Up to 50 labels, text to text.")
+    settings = JsonObject(required=False, help_text="What the provider's settings_schema describes.")
+    api_version = Text(max_length=50, required=False, help_text="Default: the provider's newest.")
+
+
+class ConnectionUpdate(StrictSerializer):
+    """Each given field replaces the old value whole."""
+
+    display_name = DisplayName(max_length=200, required=False)
+    status = serializers.ChoiceField(
+        choices=WANTED_STATUSES,
+        required=False,
+        help_text="suspended stops everything; active goes on after a suspension.",
+    )
+    enabled_capabilities = Capabilities(required=False)
+    metadata_tags = TextToText(required=False)
+    settings = JsonObject(required=False)

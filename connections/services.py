@@ -1,0 +1,281 @@
+"""What can be done to a connection, for the API and the admin alike.
+
+Every function writes one history entry. Problems a caller can do something about raise ``ServiceError``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django.conf import settings as deployment
+from django.db import transaction
+from django.utils import timezone
+from django.utils.module_loading import import_string
+
+from connections import history, validation
+from connections.errors import ServiceError
+from connections.lifecycle import require_move
+from connections.models import ConnectionStatus, IntegrationConnection
+from connections.runtime import adapter_for, client_for
+from connections.secret_store import is_generated, put_credential, secret_store
+from providers import registry
+from providers.errors import ProviderError
+from providers.models import IntegrationProvider, ProviderStatus
+from providers.redaction import redact_text
+from providers.spi import Adapter, Identity
+
+# What a person can do about a failure, by its category.
+_ADVICE = {
+    "auth": "Check that the credential is complete, unexpired and has the scopes the provider's page lists.",
+    "client": "Check the settings of the connection.",
+    "rate_limit": "Wait and verify again.",
+    "server": "The fault is the provider's; verify again later.",
+    "network": "Check the base URL; if it is right, verify again later.",
+    "config": "Correct the settings or the credential and verify again.",
+}
+
+
+def create_connection(
+    *,
+    tenant_id: str,
+    provider_id: str,
+    display_name: str,
+    credential: Mapping[str, Any] | None = None,
+    auth_ref: str = "",
+    enabled_capabilities: Mapping[str, Any] | None = None,
+    metadata_tags: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    api_version: str = "",
+    actor: str,
+) -> IntegrationConnection:
+    """A new connection, pending verification. A ``credential`` goes into the secret store at once.
+
+    Without ``enabled_capabilities`` all the adapter can do is on, or receiving alone if there is neither
+    credential nor ``auth_ref``.
+    """
+    provider, adapter = _provider(provider_id)
+    if credential is not None and auth_ref:
+        raise validation.invalid(validation.problem("/credential", "give either credential or auth_ref, not both"))
+    has_credential = credential is not None or bool(auth_ref)
+    if enabled_capabilities is None:
+        enabled_capabilities = adapter.capabilities() if has_credential else {"webhook": adapter.webhook is not None}
+    capabilities = validation.checked_capabilities(adapter, enabled_capabilities)
+    _require_credential(capabilities, has_credential=has_credential)
+    settings = dict(settings or {})
+    validation.check_settings(adapter, settings)
+    values = {
+        "display_name": validation.checked_name(display_name),
+        "enabled_capabilities": capabilities,
+        "metadata_tags": validation.checked_tags(metadata_tags or {}),
+        "settings": settings,
+        "api_version": validation.checked_version(adapter, api_version),
+    }
+    if auth_ref:
+        validation.check_auth_ref(adapter, tenant_id, auth_ref)
+    if credential is not None:
+        validation.check_credential(adapter, credential)
+    with transaction.atomic():
+        if credential is not None:
+            auth_ref = put_credential(tenant_id, dict(credential))
+        connection = IntegrationConnection.objects.create(
+            tenant_id=tenant_id, provider=provider, auth_ref=auth_ref, **values
+        )
+        history.record(connection, "created", actor=actor)
+    return connection
+
+
+def update_connection(connection: IntegrationConnection, *, actor: str, **changes: Any) -> IntegrationConnection:
+    """Change what may be changed: name, capabilities, tags, settings, API version, status.
+
+    Each given value replaces the old one whole. ``status`` may be ``active`` or ``suspended``. A changed
+    address makes an active connection pending again: its credential was proven elsewhere.
+    """
+    with transaction.atomic():
+        row = _locked(connection)
+        adapter = _registered(row.provider_id)
+        wanted_status = changes.pop("status", None)
+        new = _checked_changes(row, adapter, changes)
+        changed = sorted(name for name, value in new.items() if getattr(row, name) != value)
+        moved = "settings" in changed and validation.origin(new["settings"]) != validation.origin(row.settings)
+        for name in changed:
+            setattr(row, name, new[name])
+        if moved and row.auth_ref and row.status in (ConnectionStatus.ACTIVE, ConnectionStatus.ERROR):
+            row.status = ConnectionStatus.PENDING_VERIFICATION
+        if moved:
+            row.last_verified_at = None
+        if changed:
+            row.streams_stale = True
+            row.save()
+            history.record(row, "updated", actor=actor, detail=f"Changed: {', '.join(changed)}.")
+        if wanted_status is not None:
+            _set_wanted_status(row, wanted_status, actor=actor)
+    return row
+
+
+def verify_connection(connection: IntegrationConnection, *, actor: str) -> IntegrationConnection:
+    """Prove the credential with one real call to the provider: ``active`` or ``error``.
+
+    The call runs outside any transaction. If the credential, the settings or the status changed while it
+    ran, what it proved is about the past, and nothing is written (409).
+    """
+    seen = _present(connection)
+    _require_verifiable(seen)
+    identity, fault = _try_credential(seen)
+    with transaction.atomic():
+        row = _locked(seen)
+        _require_verifiable(row)
+        if (row.auth_ref, row.settings, row.api_version) != (seen.auth_ref, seen.settings, seen.api_version):
+            raise ServiceError("CONFLICT", "The connection changed while it was verified; verify again.", status=409)
+        now = timezone.now()
+        if identity is not None:
+            row.status, row.account, row.last_error = ConnectionStatus.ACTIVE, identity.account[:200], ""
+            row.last_verified_at = row.last_success_at = now
+            row.consecutive_failures = 0
+        else:
+            row.status, row.last_error, row.last_error_at = ConnectionStatus.ERROR, fault, now
+            row.consecutive_failures += 1
+        row.streams_stale = True
+        row.save()
+        outcome = "ok" if identity is not None else "failed"
+        history.record(row, "verified", actor=actor, outcome=outcome, detail=fault or f"Account: {row.account}.")
+    return row
+
+
+def suspend_connection(connection: IntegrationConnection, *, actor: str) -> IntegrationConnection:
+    """Stop receiving, polling and acting; nothing is forgotten."""
+    with transaction.atomic():
+        row = _locked(connection)
+        _set_wanted_status(row, ConnectionStatus.SUSPENDED, actor=actor)
+    return row
+
+
+def resume_connection(connection: IntegrationConnection, *, actor: str) -> IntegrationConnection:
+    """Go on after a suspension: ``active``, or pending if the connection was never verified."""
+    with transaction.atomic():
+        row = _locked(connection)
+        _set_wanted_status(row, ConnectionStatus.ACTIVE, actor=actor)
+    return row
+
+
+def delete_connection(connection: IntegrationConnection, *, actor: str) -> None:
+    """Soft: the row and its events stay as evidence; its doors close and its secrets are removed."""
+    with transaction.atomic():
+        row = _locked(connection)
+        require_move(row.status, ConnectionStatus.DELETED)
+        for path in deployment.CONNECTION_CLOSERS:
+            close: Callable[..., None] = import_string(path)
+            close(row, actor=actor)
+        reference, row.auth_ref = row.auth_ref, ""
+        row.status, row.streams_stale = ConnectionStatus.DELETED, True
+        row.save()
+        shared = IntegrationConnection.objects.present().filter(tenant_id=row.tenant_id, auth_ref=reference)
+        if is_generated(reference) and not shared.exists():
+            secret_store().delete(row.tenant_id, reference)
+        history.record(row, "deleted", actor=actor)
+
+
+def receives_only(connection: IntegrationConnection) -> bool:
+    """Whether there is nothing to call the provider with: its first valid delivery is its verification."""
+    return not connection.auth_ref
+
+
+def _provider(provider_id: str) -> tuple[IntegrationProvider, Adapter]:
+    provider = IntegrationProvider.objects.filter(provider_id=provider_id, registered=True).first()
+    try:
+        adapter = registry.get(provider_id)
+    except registry.UnknownProvider:
+        provider = None
+    if provider is None:
+        raise validation.invalid(validation.problem("/provider_id", "is not a known provider"))
+    if provider.status == ProviderStatus.DEPRECATED:
+        raise ServiceError("PROVIDER_DEPRECATED", f"{provider.name} takes no new connections.", status=409)
+    return provider, adapter
+
+
+def _registered(provider_id: str) -> Adapter:
+    try:
+        return registry.get(provider_id)
+    except registry.UnknownProvider:
+        raise ServiceError(
+            "PROVIDER_UNAVAILABLE", "This deployment no longer has the provider's adapter.", status=409
+        ) from None
+
+
+def _require_credential(capabilities: Mapping[str, bool], *, has_credential: bool) -> None:
+    if not has_credential and (capabilities["polling"] or capabilities["outbound_actions"]):
+        reason = "credential or auth_ref is needed unless the connection only receives webhooks"
+        raise validation.invalid(validation.problem("/credential", reason))
+
+
+def _checked_changes(row: IntegrationConnection, adapter: Adapter, changes: Mapping[str, Any]) -> dict[str, Any]:
+    new: dict[str, Any] = {}
+    for name, value in changes.items():
+        match name:
+            case "display_name":
+                new[name] = validation.checked_name(value)
+            case "enabled_capabilities":
+                new[name] = validation.checked_capabilities(adapter, value)
+                _require_credential(new[name], has_credential=bool(row.auth_ref))
+            case "metadata_tags":
+                new[name] = validation.checked_tags(value)
+            case "settings":
+                validation.check_settings(adapter, value)
+                new[name] = dict(value)
+            case "api_version":
+                new[name] = validation.checked_version(adapter, value)
+            case _:
+                raise TypeError(f"{name} of a connection cannot be changed")
+    return new
+
+
+def _set_wanted_status(row: IntegrationConnection, wanted: str, *, actor: str) -> None:
+    """Suspend or resume a locked row; asking for what already is changes nothing."""
+    if wanted == row.status:
+        return
+    if wanted == ConnectionStatus.ACTIVE:
+        if row.status != ConnectionStatus.SUSPENDED:
+            message = f"A connection that is {row.status} becomes active by being verified."
+            raise ServiceError("INVALID_STATUS_CHANGE", message, {"status": row.status, "wanted": wanted}, status=409)
+        wanted = ConnectionStatus.ACTIVE if row.last_verified_at else ConnectionStatus.PENDING_VERIFICATION
+    require_move(row.status, wanted)
+    operation = "suspended" if wanted == ConnectionStatus.SUSPENDED else "resumed"
+    row.status, row.streams_stale = wanted, True
+    row.save(update_fields=["status", "streams_stale", "updated_at"])
+    history.record(row, operation, actor=actor)
+
+
+def _require_verifiable(row: IntegrationConnection) -> None:
+    if row.status == ConnectionStatus.SUSPENDED:
+        raise ServiceError("INVALID_STATUS_CHANGE", "The connection is suspended; resume it first.", status=409)
+    if receives_only(row):
+        message = "The connection only receives webhooks; its first valid delivery verifies it."
+        raise ServiceError("NOTHING_TO_VERIFY", message, status=409)
+
+
+def _try_credential(connection: IntegrationConnection) -> tuple[Identity | None, str]:
+    """Who the provider says the credential is, or what went wrong and what to do about it."""
+    try:
+        adapter = adapter_for(connection)
+        with client_for(connection) as client:
+            return adapter.verify(client), ""
+    except registry.UnknownProvider:
+        return None, "This deployment no longer has the provider's adapter."
+    except ProviderError as error:
+        return None, redact_text(f"{error} {_ADVICE[error.category]}")[:1000]
+
+
+def _present(connection: IntegrationConnection) -> IntegrationConnection:
+    row: IntegrationConnection | None = IntegrationConnection.objects.present().filter(pk=connection.pk).first()
+    if row is None:
+        raise ServiceError("NOT_FOUND", "The connection does not exist.", status=404)
+    return row
+
+
+def _locked(connection: IntegrationConnection) -> IntegrationConnection:
+    row: IntegrationConnection | None = (
+        IntegrationConnection.objects.present().select_for_update().filter(pk=connection.pk).first()
+    )
+    if row is None:
+        raise ServiceError("NOT_FOUND", "The connection does not exist.", status=404)
+    return row

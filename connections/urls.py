@@ -1,0 +1,15 @@
+from django.urls import path
+
+from connections.views import ConnectionViewSet, OAuthAuthorize, OAuthCallback
+
+urlpatterns = [
+    path("v1/integrations/connections", ConnectionViewSet.as_view({"get": "list", "post": "create"})),
+    path(
+        "v1/integrations/connections/<uuid:connection_id>",
+        ConnectionViewSet.as_view({"get": "retrieve", "patch": "partial_update", "delete": "destroy"}),
+    ),
+    path("v1/integrations/connections/<uuid:connection_id>/verify", ConnectionViewSet.as_view({"post": "verify"})),
+    path("v1/integrations/connections/<uuid:connection_id>/rotate", ConnectionViewSet.as_view({"post": "rotate"})),
+    path("v1/integrations/oauth/<slug:provider_id>/authorize", OAuthAuthorize.as_view()),
+    path("v1/integrations/oauth/callback", OAuthCallback.as_view()),
+]

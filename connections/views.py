@@ -1,0 +1,141 @@
+"""Connections: /v1/integrations/connections."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import django_filters
+from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from connections import services
+from connections.api import ProviderFilter, StrictFilters, TenantViewSet, actor_of, principal_of, validated
+from connections.errors import ServiceError
+from connections.models import IntegrationConnection
+from connections.serializers import PRESENT_STATUSES, Connection, ConnectionCreate, ConnectionUpdate
+
+_CREATE_EXAMPLE = OpenApiExample(
+    "A connection with a token",
+    request_only=True,
+    value={
+        "provider_id": "github",
+        "display_name": "Acme on GitHub",
+        "credential": {"token": "…"},
+        "enabled_capabilities": {"webhook": True, "polling": True},
+        "settings": {"repositories": ["acme/web"]},
+    },
+)
+
+
+class ConnectionFilters(StrictFilters):
+    provider_id = ProviderFilter()
+    status = django_filters.ChoiceFilter(choices=PRESENT_STATUSES)
+
+
+@extend_schema(tags=["Connections"])
+class ConnectionViewSet(TenantViewSet):
+    """A tenant's authorised links to providers."""
+
+    rows = IntegrationConnection.objects.present().select_related("provider")
+    serializer_class = Connection
+    filterset_class = ConnectionFilters
+
+    @extend_schema(summary="List connections", operation_id="connections_list")
+    def list(self, request: Request) -> Response:
+        page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
+        return self.get_paginated_response(Connection(page, many=True).data)
+
+    @extend_schema(
+        summary="Create a connection",
+        description="It starts as pending_verification; verify it to make it active.",
+        operation_id="connections_create",
+        request=ConnectionCreate,
+        responses={201: Connection},
+        examples=[_CREATE_EXAMPLE],
+    )
+    def create(self, request: Request) -> Response:
+        connection = services.create_connection(
+            tenant_id=principal_of(request).tenant_id, actor=actor_of(request), **validated(self, ConnectionCreate)
+        )
+        return Response(Connection(connection).data, status=201)
+
+    @extend_schema(summary="Read a connection", operation_id="connections_read")
+    def retrieve(self, request: Request, connection_id: Any) -> Response:
+        return Response(Connection(self.connection()).data)
+
+    @extend_schema(
+        summary="Change a connection",
+        description="A changed base_url makes an active connection pending again: its credential was proven elsewhere.",
+        operation_id="connections_update",
+        request=ConnectionUpdate,
+        responses={200: Connection},
+    )
+    def partial_update(self, request: Request, connection_id: Any) -> Response:
+        connection = self.connection()
+        changes = validated(self, ConnectionUpdate)
+        return Response(Connection(services.update_connection(connection, actor=actor_of(request), **changes)).data)
+
+    @extend_schema(
+        summary="Delete a connection",
+        description="Its webhook URLs stop working and its secrets are removed; its events stay readable.",
+        operation_id="connections_delete",
+        responses={204: None},
+    )
+    def destroy(self, request: Request, connection_id: Any) -> Response:
+        services.delete_connection(self.connection(), actor=actor_of(request))
+        return Response(status=204)
+
+    @extend_schema(
+        summary="Verify a connection",
+        description="One real call to the provider; the connection becomes active, or error with last_error set.",
+        operation_id="connections_verify",
+        request=None,
+        responses={200: Connection},
+    )
+    def verify(self, request: Request, connection_id: Any) -> Response:
+        return Response(Connection(services.verify_connection(self.connection(), actor=actor_of(request))).data)
+
+    @extend_schema(
+        summary="Replace the credential",
+        description="Not offered by this version yet.",
+        operation_id="connections_rotate",
+        request=None,
+        responses={501: OpenApiResponse(description="Not offered by this version.")},
+    )
+    def rotate(self, request: Request, connection_id: Any) -> Response:
+        self.connection()
+        raise _not_offered("Replacing a credential")
+
+
+class OAuthAuthorize(APIView):
+    @extend_schema(
+        tags=["OAuth"],
+        summary="Start the OAuth authorisation",
+        description="Not offered by this version yet.",
+        operation_id="oauth_authorize",
+        responses={501: OpenApiResponse(description="Not offered by this version.")},
+    )
+    def get(self, request: Request, provider_id: str) -> Response:
+        raise _not_offered("OAuth")
+
+
+class OAuthCallback(APIView):
+    # The provider sends a person's browser here, which has no bearer token.
+    authentication_classes = ()
+    permission_classes = ()
+
+    @extend_schema(
+        tags=["OAuth"],
+        summary="Finish the OAuth authorisation",
+        description="Not offered by this version yet.",
+        operation_id="oauth_callback",
+        responses={501: OpenApiResponse(description="Not offered by this version.")},
+    )
+    def get(self, request: Request) -> Response:
+        raise _not_offered("OAuth")
+
+
+def _not_offered(what: str) -> ServiceError:
+    return ServiceError("NOT_IMPLEMENTED", f"{what} is not offered by this version.", status=501)

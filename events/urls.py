@@ -1,0 +1,11 @@
+from django.urls import path
+
+from events.views import EventViewSet, NormalisedEvents
+
+urlpatterns = [
+    path("v1/integrations/events", EventViewSet.as_view({"get": "list"})),
+    path("v1/integrations/events/replay", EventViewSet.as_view({"post": "replay_many"})),
+    path("v1/integrations/events/<uuid:event_id>", EventViewSet.as_view({"get": "retrieve"})),
+    path("v1/integrations/events/<uuid:event_id>/replay", EventViewSet.as_view({"post": "replay_one"})),
+    path("internal/integrations/events/normalised", NormalisedEvents.as_view()),
+]

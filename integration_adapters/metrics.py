@@ -1,0 +1,65 @@
+"""What Prometheus reads: counters of the parts, and what only the database knows, asked at scrape time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from django.db.models import Count, Min
+from django.utils import timezone
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client.core import REGISTRY, GaugeMetricFamily
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from connections.models import IntegrationConnection
+from events.models import UNDELIVERED, AdapterEvent
+
+REQUEST_SECONDS = Histogram(
+    "http_request_duration_seconds",
+    "Time to answer, by route; its count is the number of requests.",
+    ["method", "route", "status"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
+)
+
+
+class StateCollector:
+    """Gauges computed from rows: true in every process, whoever changed them."""
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        backlog = GaugeMetricFamily(
+            "integration_delivery_backlog", "Events waiting to be delivered.", labels=["provider", "status"]
+        )
+        lag = GaugeMetricFamily(
+            "integration_delivery_lag_seconds", "Age of the oldest event waiting to be delivered.", labels=["provider"]
+        )
+        waiting = AdapterEvent.objects.filter(delivery_status__in=UNDELIVERED).order_by()
+        oldest: dict[str, float] = {}
+        now = timezone.now()
+        for provider_id, status, count, since in waiting.values_list("provider_id", "delivery_status").annotate(
+            Count("event_id"), Min("received_at")
+        ):
+            backlog.add_metric([provider_id, status], count)
+            oldest[provider_id] = max(oldest.get(provider_id, 0.0), (now - since).total_seconds())
+        for provider_id, age in oldest.items():
+            lag.add_metric([provider_id], age)
+        connections = GaugeMetricFamily(
+            "integration_connections", "Connections by status.", labels=["provider", "status"]
+        )
+        rows = IntegrationConnection.objects.present().order_by().values_list("provider_id", "status")
+        for provider_id, status, count in rows.annotate(Count("connection_id")):
+            connections.add_metric([provider_id, status], count)
+        yield from (backlog, lag, connections)
+
+
+def exposition() -> bytes:
+    """All metrics in Prometheus text format.
+
+    With ``PROMETHEUS_MULTIPROC_DIR`` set, counters of all processes that share the directory are added up.
+    """
+    counters = REGISTRY
+    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        counters = CollectorRegistry()
+        MultiProcessCollector(counters)  # type: ignore[no-untyped-call]
+    state = CollectorRegistry(auto_describe=False)
+    state.register(StateCollector())
+    return generate_latest(counters) + generate_latest(state)

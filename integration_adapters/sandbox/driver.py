@@ -1,0 +1,132 @@
+"""Lets things happen in the simulated worlds and sends the webhooks that tell of them, as the providers would."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import jwt
+import requests
+from django.db import DatabaseError, close_old_connections
+
+from connections.models import IntegrationConnection
+from connections.secret_store import SecretUnavailable, secret_store
+from integration_adapters.sandbox.seeding import demo_connections
+from integration_adapters.sandbox.worlds import World
+from providers import registry
+from providers.simulation import SimulatedDelivery
+from providers.verification import HmacScheme, Scheme, SharedTokenScheme, sign
+from webhooks.models import RegistrationStatus, WebhookRegistration
+from webhooks.registrations import public_url
+
+TIMEOUT_SECONDS = 10.0
+TRIES = 4
+"""A provider gives up in the end; what it could not tell is found by polling."""
+FIRST_PAUSE_SECONDS = 2.0
+POLL_ONLY_SHARE = 0.25
+REPEAT_SHARE = 0.08
+
+
+@dataclass(slots=True)
+class _Parcel:
+    registration: WebhookRegistration
+    delivery: SimulatedDelivery
+    due: float
+    tries: int = 0
+
+
+class Driver:
+    """Call ``step`` every few seconds."""
+
+    def __init__(self, worlds: Mapping[tuple[str, str], World], target: str, say: Callable[[str], None]) -> None:
+        self._worlds = worlds
+        self._target = target.rstrip("/")
+        self._say = say
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._turns = itertools.cycle(list(worlds))
+        self._parcels: list[_Parcel] = []
+
+    def step(self) -> None:
+        """One happening in one world, and every delivery that is due."""
+        close_old_connections()
+        try:
+            self._happen()
+            self._send_due()
+        except DatabaseError as error:
+            self._say(f"waiting for the database ({type(error).__name__})")
+
+    def _happen(self) -> None:
+        key = next(self._turns)
+        registration = _registration(*key)
+        if registration is None:
+            return
+        deliveries = self._worlds[key].tick()
+        if random.random() < POLL_ONLY_SHARE:  # noqa: S311
+            return
+        if deliveries and random.random() < REPEAT_SHARE:  # noqa: S311
+            deliveries = [*deliveries, deliveries[-1]]
+        self._parcels += [_Parcel(registration, delivery, due=time.monotonic()) for delivery in deliveries]
+
+    def _send_due(self) -> None:
+        now = time.monotonic()
+        due = [parcel for parcel in self._parcels if parcel.due <= now]
+        self._parcels = [parcel for parcel in self._parcels if parcel.due > now]
+        for parcel in due:
+            problem = self._send(parcel)
+            if problem:
+                parcel.tries += 1
+                parcel.due = time.monotonic() + FIRST_PAUSE_SECONDS * 2**parcel.tries
+                self._say(f"webhook of {parcel.registration.connection} not taken: {problem}")
+                if parcel.tries < TRIES:
+                    self._parcels.append(parcel)
+
+    def _send(self, parcel: _Parcel) -> str:
+        """Sign and post one delivery; what went wrong, or an empty text."""
+        registration = parcel.registration
+        url = public_url(registration)
+        adapter = registry.get(registration.connection.provider_id)
+        if not url or adapter.webhook is None:
+            return "the registration is gone"
+        try:
+            secret = secret_store().get(registration.tenant_id, registration.secret_ref)
+        except SecretUnavailable as error:
+            return str(error)
+        headers = {
+            **parcel.delivery.headers,
+            **signed_headers(adapter.webhook.schemes[registration.scheme], parcel.delivery.body, secret.encode()),
+        }
+        try:
+            answer = self._session.post(
+                self._target + urlsplit(url).path, data=parcel.delivery.body, headers=headers, timeout=TIMEOUT_SECONDS
+            )
+        except requests.RequestException as error:
+            return type(error).__name__
+        return "" if answer.status_code < 300 else f"answered {answer.status_code}"
+
+
+def signed_headers(scheme: Scheme, body: bytes, secret: bytes) -> dict[str, str]:
+    """What a provider adds so that we believe it, whichever scheme it uses."""
+    if isinstance(scheme, HmacScheme):
+        return sign(scheme, body=body, secret=secret, timestamp=int(time.time()) if scheme.timestamp_header else None)
+    if isinstance(scheme, SharedTokenScheme):
+        return {scheme.header: scheme.prefix + secret.decode()}
+    token = jwt.encode({"exp": int(time.time()) + 60}, secret, algorithm="HS256")
+    return {scheme.header: scheme.prefix + token}
+
+
+def _registration(slug: str, tenant_id: str) -> WebhookRegistration | None:
+    """The open door of the demonstration's connection; staff may have closed it, or changed its secret."""
+    connection: IntegrationConnection | None = demo_connections(slug, tenant_id).first()
+    if connection is None:
+        return None
+    return (
+        WebhookRegistration.objects.select_related("connection")
+        .filter(connection=connection, status__in=(RegistrationStatus.PENDING, RegistrationStatus.ACTIVE))
+        .order_by("registration_id")
+        .first()
+    )

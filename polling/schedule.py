@@ -1,0 +1,158 @@
+"""Who is due: claiming cursors and handing them to workers. The rows are the schedule; nothing else knows it.
+
+A claim sets a lease and is committed before anything is sent, so a message that is lost, or a worker that
+dies, means only that the lease ends and the cursor is due again.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from celery import current_app
+from django.conf import settings
+from django.db import connection as database
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Now
+
+from connections.models import ConnectionStatus, IntegrationConnection
+from polling.lease import from_now, new_token
+from polling.models import PollingCursor
+
+CURSORS_A_MESSAGE = 25
+# How far past a batch the queue is looked at, so that tenants can take turns.
+WINDOW_BATCHES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A cursor held under a lease."""
+
+    cursor_id: uuid.UUID
+    lease_token: uuid.UUID
+
+
+# The head of the queue, in which tenants take turns. Where a few tenants fill all of it, those that wait
+# behind them are fetched past them. Locked rows are another dispatcher's and are stepped over; a row it
+# has finished with meanwhile is no longer due, which the last step asks again.
+_CLAIM = """
+WITH head AS MATERIALIZED (
+    SELECT c.cursor_id, c.tenant_id, c.next_poll_at
+    FROM polling_cursors c JOIN integration_connections o ON o.connection_id = c.connection_id
+    WHERE c.active AND c.next_poll_at <= statement_timestamp() AND o.status = 'active'
+    ORDER BY c.next_poll_at
+    LIMIT %(window)s
+), behind AS MATERIALIZED (
+    SELECT c.cursor_id, c.tenant_id, c.next_poll_at
+    FROM polling_cursors c JOIN integration_connections o ON o.connection_id = c.connection_id
+    WHERE c.active AND c.next_poll_at <= statement_timestamp() AND o.status = 'active'
+      AND (SELECT count(*) = %(window)s AND count(DISTINCT tenant_id) < %(limit)s FROM head)
+      AND c.tenant_id NOT IN (SELECT tenant_id FROM head)
+    ORDER BY c.next_poll_at
+    LIMIT %(limit)s
+), waiting AS (
+    SELECT cursor_id, row_number() OVER (PARTITION BY tenant_id ORDER BY next_poll_at) AS turn
+    FROM (SELECT * FROM head UNION ALL SELECT * FROM behind) AS both_parts
+), chosen AS MATERIALIZED (
+    SELECT c.cursor_id, w.turn
+    FROM polling_cursors c JOIN waiting w ON w.cursor_id = c.cursor_id
+    WHERE c.active AND c.next_poll_at <= statement_timestamp()
+    ORDER BY w.turn, c.next_poll_at
+    LIMIT %(limit)s
+    FOR UPDATE OF c SKIP LOCKED
+)
+UPDATE polling_cursors c
+SET lease_token = %(token)s, updated_at = statement_timestamp(),
+    next_poll_at = statement_timestamp() + %(lease_seconds)s * interval '1 second'
+FROM chosen
+WHERE c.cursor_id = chosen.cursor_id
+RETURNING c.cursor_id, chosen.turn
+"""
+
+
+def claim_due(limit: int) -> list[Claim]:
+    """Take up to ``limit`` due cursors of active connections, one of each tenant in turn, oldest first."""
+    token = new_token()
+    if not database.features.has_select_for_update_skip_locked:
+        return _claim_in_turn(_due(), limit, token)
+    values: dict[str, int | uuid.UUID] = {
+        "limit": limit,
+        "window": limit * WINDOW_BATCHES,
+        "token": token,
+        "lease_seconds": settings.POLL_LEASE_SECONDS,
+    }
+    with database.cursor() as cursor:
+        cursor.execute(_CLAIM, values)
+        rows = sorted(cursor.fetchall(), key=lambda row: int(row[1]))
+    return [Claim(cursor_id, token) for cursor_id, _ in rows]
+
+
+def claim_connection(connection: IntegrationConnection) -> list[Claim]:
+    """Take all cursors of one connection now, due or not, except those another run holds."""
+    free = Q(lease_token=None) | Q(next_poll_at__lte=Now())
+    return _claim_each(PollingCursor.objects.filter(connection=connection, active=True), free, new_token())
+
+
+def hand_over(claims: Sequence[Claim]) -> int:
+    """Send claimed cursors to the workers, a few a message, and return the number of messages.
+
+    A message that outlives its lease is dropped by the worker.
+    """
+    by_token: dict[uuid.UUID, list[str]] = defaultdict(list)
+    for claim in claims:
+        by_token[claim.lease_token].append(str(claim.cursor_id))
+    messages = [
+        (ids[start : start + CURSORS_A_MESSAGE], str(token))
+        for token, ids in by_token.items()
+        for start in range(0, len(ids), CURSORS_A_MESSAGE)
+    ]
+    if messages:
+        with current_app.producer_or_acquire() as producer:
+            for message in messages:
+                current_app.send_task(
+                    "polling.poll_cursors",
+                    args=message,
+                    expires=settings.POLL_LEASE_SECONDS,
+                    producer=producer,
+                    ignore_result=True,
+                )
+    return len(messages)
+
+
+def release(cursor_ids: Sequence[str], lease_token: str) -> None:
+    """Give back cursors a worker has no time for: due again at once."""
+    PollingCursor.objects.filter(pk__in=cursor_ids, lease_token=lease_token).update(
+        lease_token=None, next_poll_at=Now(), updated_at=Now()
+    )
+
+
+def _due() -> QuerySet[PollingCursor]:
+    return PollingCursor.objects.filter(
+        active=True, next_poll_at__lte=Now(), connection__status=ConnectionStatus.ACTIVE
+    ).order_by("next_poll_at")
+
+
+def _claim_in_turn(due: QuerySet[PollingCursor], limit: int, token: uuid.UUID) -> list[Claim]:
+    """For databases without SKIP LOCKED, where writers wait for each other anyway."""
+    turns: dict[str, int] = defaultdict(int)
+    ranked: list[tuple[int, uuid.UUID]] = []
+    for cursor_id, tenant_id in due.values_list("pk", "tenant_id")[: limit * WINDOW_BATCHES]:
+        ranked.append((turns[tenant_id], cursor_id))
+        turns[tenant_id] += 1
+    chosen = [cursor_id for _, cursor_id in sorted(ranked, key=lambda row: row[0])[:limit]]
+    return _claim_each(PollingCursor.objects.filter(pk__in=chosen, active=True), Q(next_poll_at__lte=Now()), token)
+
+
+def _claim_each(cursors: QuerySet[PollingCursor], free: Q, token: uuid.UUID) -> list[Claim]:
+    """Take those that are free, and still free when the statement that takes them reaches them."""
+    with transaction.atomic():
+        # Locked without waiting: no two that take several rows can wait for each other.
+        seen = list(cursors.filter(free).select_for_update(skip_locked=True).values_list("pk", flat=True))
+        cursors.filter(free, pk__in=seen).update(
+            lease_token=token, next_poll_at=from_now(settings.POLL_LEASE_SECONDS), updated_at=Now()
+        )
+    taken = cursors.filter(lease_token=token).order_by("stream", "partition")
+    return [Claim(cursor_id, token) for cursor_id in taken.values_list("pk", flat=True)]

@@ -1,0 +1,40 @@
+"""What beat and workers run for polling. Messages carry row ids and a lease, never anything a provider sent."""
+
+from __future__ import annotations
+
+import time
+
+from celery import shared_task
+from django.conf import settings
+
+from polling.backfill import run_due
+from polling.runner import poll_once
+from polling.schedule import release
+from polling.services import PollingService
+
+
+@shared_task(name="polling.poll_due_connections", ignore_result=True)
+def poll_due_connections() -> None:
+    """One tick of the schedule."""
+    PollingService().poll_all_due_connections()
+
+
+@shared_task(name="polling.poll_cursors", ignore_result=True)
+def poll_cursors(cursor_ids: list[str], lease_token: str) -> None:
+    """Run the claimed cursors of one message.
+
+    A slow provider must not hold up the rest of the message: what is not begun within a lease is given
+    back and goes out with another one.
+    """
+    ends_at = time.monotonic() + settings.POLL_LEASE_SECONDS
+    for number, cursor_id in enumerate(cursor_ids):
+        if time.monotonic() >= ends_at:
+            release(cursor_ids[number:], lease_token)
+            break
+        poll_once(cursor_id, lease_token)
+
+
+@shared_task(name="polling.run_due_backfills", ignore_result=True)
+def run_due_backfills() -> None:
+    """A few pages of a few backfills; the next tick goes on."""
+    run_due()

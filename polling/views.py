@@ -1,0 +1,97 @@
+"""Polling of a connection, and its health."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Min
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from connections.api import TenantViewSet, actor_of, principal_of, validated
+from connections.models import IntegrationConnection
+from connections.tenancy import IsService
+from events.models import UNDELIVERED, AdapterEvent
+from events.services import ledger
+from polling.backfill import start_backfill
+from polling.serializers import BackfillRequest, BackfillState, ConnectionHealth, PollAsked, PollingStatus
+from polling.services import PollingService, poll_now
+
+
+@extend_schema(tags=["Polling"])
+class PollingViewSet(TenantViewSet):
+    """How far a connection has read, and reading on demand."""
+
+    rows = IntegrationConnection.objects.present()
+    serializer_class = PollingStatus
+
+    @extend_schema(summary="Read the state of polling", operation_id="polling_read", responses={200: PollingStatus})
+    def retrieve(self, request: Request, connection_id: Any) -> Response:
+        connection = self.connection()
+        status = PollingService().get_polling_status(connection.pk, principal_of(request).tenant_id)
+        return Response(PollingStatus(status).data)
+
+    @extend_schema(
+        summary="Poll now",
+        description="Makes every stream due; workers read them at once, inside the budget.",
+        operation_id="polling_poll",
+        request=None,
+        responses={202: PollAsked},
+    )
+    def poll(self, request: Request, connection_id: Any) -> Response:
+        connection = self.connection()
+        due = poll_now(connection, actor=actor_of(request))
+        return Response({"connection_id": connection.pk, "cursors_due": due}, status=202)
+
+    @extend_schema(
+        summary="Read a window of the past",
+        description="Runs beside live polling and does not move its cursors. Progress is in the state of polling.",
+        operation_id="polling_backfill",
+        request=BackfillRequest,
+        responses={202: BackfillState},
+    )
+    def backfill(self, request: Request, connection_id: Any) -> Response:
+        connection = self.connection()
+        window = validated(self, BackfillRequest)
+        backfill = start_backfill(connection, window["since"], window["until"], actor=actor_of(request))
+        return Response(BackfillState(backfill).data, status=202)
+
+
+@extend_schema(tags=["Internal"])
+class HealthViewSet(TenantViewSet):
+    """What the platform's services ask about a connection."""
+
+    rows = IntegrationConnection.objects.present()
+    serializer_class = ConnectionHealth
+    permission_classes = (IsService,)
+
+    @extend_schema(summary="Read the health of a connection", operation_id="connection_health")
+    def retrieve(self, request: Request, connection_id: Any) -> Response:
+        connection = self.connection()
+        counts = ledger(connection.pk)
+        waiting = AdapterEvent.objects.filter(connection=connection, delivery_status__in=UNDELIVERED)
+        oldest = waiting.aggregate(at=Min("received_at"))["at"]
+        polling = PollingService().get_polling_status(connection.pk, connection.tenant_id)
+        health = {
+            **{name: getattr(connection, name) for name in _OWN_FACTS},
+            "lag_seconds": max(0.0, (timezone.now() - oldest).total_seconds()) if oldest else 0.0,
+            "backlog": sum(counts[status] for status in UNDELIVERED),
+            "events": counts,
+            "breaker": None,
+            "rate_limit": None,
+            "streams": polling["streams"],
+        }
+        return Response(ConnectionHealth(health).data)
+
+
+_OWN_FACTS = (
+    "connection_id",
+    "status",
+    "last_verified_at",
+    "last_success_at",
+    "last_error",
+    "last_error_at",
+    "consecutive_failures",
+)

@@ -1,0 +1,400 @@
+"""The far side of this adapter, for development and tests: two repositories in memory and people at work.
+
+Behaves as https://docs.github.com/en/rest describes: bearer token, paging by ``Link``, ETag and 304,
+``x-ratelimit-*``, times in whole seconds. Targets of ``Link`` are relative (RFC 8288), because a simulator
+does not know where it is served.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar
+from urllib.parse import urlencode
+
+import orjson
+
+from providers.document import moment_of
+from providers.simulation import SimulatedAnswer, SimulatedDelivery
+
+REPOSITORIES = ("acme/web", "acme/api")
+PEOPLE = ("zoe", "ravi", "mina", "olaf")
+LABELS = ("bug", "docs", "security", "good first issue")
+SUBJECTS = ("Login page", "Export", "Search index", "Invoice mail", "Dark mode", "Backup", "Sign-up form")
+WORKFLOWS = ("ci", "lint", "release")
+ITEMS_AT_START = 24  # a repository
+QUOTA = 5000
+PAGE_DEFAULT, PAGE_MAX = 30, 100
+
+JSON = dict[str, Any]
+
+
+class Simulator:
+    """Answers ``/user``, ``/repos/…`` and the issue lists, and lets one thing happen a tick."""
+
+    credential: ClassVar[dict[str, str]] = {"token": "ghp_simulatorSimulatorSimulator0123456789"}
+    webhook_scheme: ClassVar[str] = "hmac"
+
+    def __init__(self, *, seed: int, faults: bool) -> None:
+        self._random = random.Random(seed)  # noqa: S311 (a reproducible world, not a secret)
+        self._faults = faults
+        self._items: dict[str, dict[int, JSON]] = {name: {} for name in REPOSITORIES}
+        self._comments: dict[str, list[JSON]] = {name: [] for name in REPOSITORIES}
+        self._heads = {name: self._sha() for name in REPOSITORIES}
+        self._told = self._ids = self._used = 0
+        now = datetime.now(UTC).replace(microsecond=0)
+        for step in range(ITEMS_AT_START * len(REPOSITORIES)):
+            self._now = now - timedelta(minutes=2 * (ITEMS_AT_START * len(REPOSITORIES) - step))
+            self._create(REPOSITORIES[step % len(REPOSITORIES)], pull_request=self._random.random() < 0.4)
+            if step % 10 == 9:
+                self._comment(REPOSITORIES[step % len(REPOSITORIES)])
+
+    @classmethod
+    def settings(cls, base_url: str) -> dict[str, Any]:
+        return {"base_url": base_url, "repositories": list(REPOSITORIES)}
+
+    # The API
+
+    def handle(
+        self, method: str, path: str, query: dict[str, list[str]], headers: dict[str, str], body: bytes
+    ) -> SimulatedAnswer:
+        if not headers.get("user-agent"):
+            return self._answer(403, {"message": "Request forbidden by administrative rules."})
+        if headers.get("authorization") != f"Bearer {self.credential['token']}":
+            return self._answer(401, {"message": "Bad credentials"})
+        if headers.get("x-github-api-version", "2022-11-28") not in ("2026-03-10", "2022-11-28"):
+            return self._answer(400, {"message": "Unknown API version"})
+        if self._faults and self._random.random() < 0.05:
+            return self._fault()
+        if method != "GET":
+            return self._answer(404, {"message": "Not Found"})
+        if path == "/user":
+            owner = {"login": "acme-bot", "id": 900, "type": "User"}
+            return self._answer(200, owner, {"x-oauth-scopes": "repo", "etag": _etag(owner)})
+        found = re.fullmatch(r"/repos/([\w.-]+/[\w.-]+)(/issues|/issues/comments|/issues/(\d+)/comments|)", path)
+        if found is None or found[1] not in self._items:
+            return self._answer(404, {"message": "Not Found"})
+        values = {name: given[-1] for name, given in query.items()}
+        if found[2] == "/issues":
+            return self._list(path, list(self._items[found[1]].values()), values, headers, "created")
+        if found[2]:
+            comments = [c for c in self._comments[found[1]] if not found[3] or c["issue_url"].endswith(f"/{found[3]}")]
+            return self._list(path, comments, values, headers, "created")
+        return self._answer(200, self._repository(found[1]))
+
+    def _fault(self) -> SimulatedAnswer:
+        kind = self._random.randrange(3)
+        if kind == 0:
+            return self._answer(502, {"message": "Server Error"})
+        message = {"message": "You have exceeded a secondary rate limit."}
+        return self._answer(429 if kind == 1 else 403, message, {"retry-after": "1"})
+
+    def _list(
+        self, path: str, rows: list[JSON], query: dict[str, str], headers: dict[str, str], sort: str
+    ) -> SimulatedAnswer:
+        since, state = moment_of(query.get("since")), query.get("state", "open")
+        rows = [row for row in rows if since is None or _time(row["updated_at"]) >= since]
+        rows = [row for row in rows if "state" not in row or state in ("all", row["state"])]
+        key = "updated_at" if query.get("sort", sort) == "updated" else "created_at"
+        rows.sort(key=lambda row: (row[key], row["id"]), reverse=query.get("direction", "desc") == "desc")
+        size, page = _number(query.get("per_page"), PAGE_DEFAULT, PAGE_MAX), _number(query.get("page"), 1, 10**6)
+        last = max(1, -(-len(rows) // size))
+        chosen = rows[(page - 1) * size : page * size]
+        extra = {"etag": _etag(chosen)}
+        relations = {"next": page + 1, "last": last} if page < last else {}
+        relations |= {"prev": page - 1, "first": 1} if page > 1 else {}
+        if relations:
+            link = (f'<{path}?{urlencode({**query, "page": to})}>; rel="{name}"' for name, to in relations.items())
+            extra["link"] = ", ".join(link)
+        if headers.get("if-none-match") == extra["etag"]:
+            return SimulatedAnswer(304, {**extra, **self._quota()})
+        return self._answer(200, chosen, extra)
+
+    def _answer(self, status: int, body: Any, headers: dict[str, str] | None = None) -> SimulatedAnswer:
+        # An answer of 304 is free of quota, so only these count.
+        self._used = (self._used + 1) % QUOTA
+        base = {"content-type": "application/json; charset=utf-8", **self._quota()}
+        return SimulatedAnswer(status, {**base, **(headers or {})}, orjson.dumps(body))
+
+    def _quota(self) -> dict[str, str]:
+        reset = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+        return {
+            "x-ratelimit-limit": str(QUOTA),
+            "x-ratelimit-remaining": str(QUOTA - self._used),
+            "x-ratelimit-used": str(self._used),
+            "x-ratelimit-reset": str(int(reset.timestamp())),
+            "x-ratelimit-resource": "core",
+        }
+
+    # The world
+
+    def tick(self) -> list[SimulatedDelivery]:
+        """One thing happens; GitHub may tell of it in several deliveries, as after a merge."""
+        self._now = max(self._now, datetime.now(UTC).replace(microsecond=0))
+        happenings: tuple[Callable[[str], list[SimulatedDelivery]], ...] = (
+            lambda name: self._open(name, pull_request=False),
+            lambda name: self._open(name, pull_request=True),
+            self._label,
+            self._comment,
+            self._close,
+            self._review,
+            self._merge,
+            self._push,
+            self._run,
+            lambda name: [self._deliver(name, "watch", {"action": "started"})],
+        )
+        chosen = self._random.choices(happenings, weights=(4, 4, 3, 4, 3, 3, 3, 3, 4, 1))[0]
+        deliveries = chosen(self._random.choice(REPOSITORIES))
+        # A redelivery, as a person may ask for: the same body under the same id.
+        return deliveries + deliveries[:1] if self._faults and self._random.random() < 0.1 else deliveries
+
+    def _deliver(self, repository: str, event: str, body: JSON, sender: str = "") -> SimulatedDelivery:
+        self._told += 1
+        # The clock is part of it: the same world started again tells of new happenings.
+        delivery = uuid.uuid5(uuid.NAMESPACE_URL, f"{self._now.isoformat()}:{self._told}:{self._random.random()}")
+        whole = {**body, "repository": self._repository(repository), "organization": {"login": "acme", "id": 10}}
+        whole["sender"] = _user(sender or self._random.choice(PEOPLE))
+        headers = {
+            "content-type": "application/json",
+            "user-agent": "GitHub-Hookshot/51a3f2c",
+            "x-github-event": event,
+            "x-github-delivery": str(delivery),
+            "x-github-hook-id": "480001",
+            "x-github-hook-installation-target-type": "repository",
+            "x-github-hook-installation-target-id": str(_repository_id(repository)),
+        }
+        return SimulatedDelivery(headers, orjson.dumps(whole))
+
+    def _repository(self, name: str) -> JSON:
+        return {
+            "id": _repository_id(name),
+            "node_id": f"R_{_repository_id(name)}",
+            "name": name.partition("/")[2],
+            "full_name": name,
+            "private": True,
+            "owner": {"login": "acme", "id": 10, "type": "Organization"},
+            "html_url": f"https://github.com/{name}",
+            "default_branch": "main",
+            "updated_at": _text(self._now),
+        }
+
+    def _sha(self) -> str:
+        return f"{self._random.getrandbits(160):040x}"
+
+    def _next_id(self) -> int:
+        self._ids += 1
+        return 70_000 + self._ids
+
+    def _create(self, repository: str, *, pull_request: bool) -> JSON:
+        number = len(self._items[repository]) + 1
+        page = f"https://github.com/{repository}/{'pull' if pull_request else 'issues'}/{number}"
+        item: JSON = {
+            "id": self._next_id(),
+            "node_id": f"{'PR' if pull_request else 'I'}_{_repository_id(repository)}_{number}",
+            "number": number,
+            "title": f"{self._random.choice(SUBJECTS)} {'improved' if pull_request else 'does not work'}",
+            "body": "It worked yesterday.",
+            "state": "open",
+            "state_reason": None,
+            "user": _user(self._random.choice(PEOPLE)),
+            "labels": [],
+            "assignees": [],
+            "milestone": None,
+            "comments": 0,
+            "html_url": page,
+            "repository_url": f"https://api.github.com/repos/{repository}",
+            "created_at": _text(self._now),
+            "updated_at": _text(self._now),
+            "closed_at": None,
+            "closed_by": None,
+        }
+        if pull_request:
+            item |= {"draft": False, "pull_request": {"html_url": page, "merged_at": None}}
+        self._items[repository][number] = item
+        return item
+
+    def _any_open(self, repository: str, *, pull_request: bool | None = None) -> JSON:
+        wanted = [
+            item
+            for item in self._items[repository].values()
+            if item["state"] == "open" and pull_request in (None, "pull_request" in item)
+        ]
+        return self._random.choice(wanted) if wanted else self._create(repository, pull_request=bool(pull_request))
+
+    def _pull(self, repository: str, item: JSON) -> JSON:
+        """The pull request behind an item: another id, and what the list leaves out."""
+        number = item["number"]
+        own = {"id": _repository_id(repository), "full_name": repository}
+        shared = ("number", "title", "body", "state", "user", "labels", "assignees", "milestone", "html_url", "draft")
+        times = ("created_at", "updated_at", "closed_at")
+        merged_at = item["pull_request"]["merged_at"]
+        # Stable for the head of one item, so that every delivery about it names the same commit.
+        sha = hashlib.sha256(f"{repository}#{number}".encode()).hexdigest()[:40]
+        return {
+            "id": item["id"] + 1_000_000,
+            "node_id": item["node_id"],
+            **{name: item[name] for name in (*shared, *times)},
+            "merged_at": merged_at,
+            "merged": bool(merged_at),
+            "merged_by": item["closed_by"] if merged_at else None,
+            "head": {"ref": f"feature-{number}", "sha": sha, "repo": own},
+            "base": {"ref": "main", "sha": self._heads[repository], "repo": own},
+        }
+
+    def _told_item(self, repository: str, item: JSON, action: str, sender: str = "", **more: Any) -> SimulatedDelivery:
+        if "pull_request" in item:
+            pull = self._pull(repository, item)
+            body = {"action": action, "number": item["number"], "pull_request": pull, **more}
+            return self._deliver(repository, "pull_request", body, sender)
+        return self._deliver(repository, "issues", {"action": action, "issue": dict(item), **more}, sender)
+
+    def _open(self, repository: str, *, pull_request: bool) -> list[SimulatedDelivery]:
+        item = self._create(repository, pull_request=pull_request)
+        return [self._told_item(repository, item, "opened", item["user"]["login"])]
+
+    def _label(self, repository: str) -> list[SimulatedDelivery]:
+        item = self._any_open(repository)
+        label = {"name": self._random.choice(LABELS), "color": "d73a4a"}
+        item["labels"] = [kept for kept in item["labels"] if kept["name"] != label["name"]] + [label]
+        item["updated_at"] = _text(self._now)
+        return [self._told_item(repository, item, "labeled", label=label)]
+
+    def _comment(self, repository: str) -> list[SimulatedDelivery]:
+        item, author = self._any_open(repository), self._random.choice(PEOPLE)
+        item["comments"] += 1
+        item["updated_at"] = _text(self._now)
+        comment_id = self._next_id()
+        comment = {
+            "id": comment_id,
+            "node_id": f"IC_{comment_id}",
+            "body": "I see it too.",
+            "user": _user(author),
+            "html_url": f"{item['html_url']}#issuecomment-{comment_id}",
+            "issue_url": f"{item['repository_url']}/issues/{item['number']}",
+            "created_at": _text(self._now),
+            "updated_at": _text(self._now),
+        }
+        self._comments[repository].append(comment)
+        body = {"action": "created", "issue": dict(item), "comment": comment}
+        return [self._deliver(repository, "issue_comment", body, author)]
+
+    def _end(self, item: JSON, sender: str) -> None:
+        moment = _text(self._now)
+        item |= {"state": "closed", "closed_at": moment, "updated_at": moment, "closed_by": _user(sender)}
+
+    def _close(self, repository: str) -> list[SimulatedDelivery]:
+        item, sender = self._any_open(repository), self._random.choice(PEOPLE)
+        self._end(item, sender)
+        if "pull_request" not in item:
+            item["state_reason"] = "completed"
+        return [self._told_item(repository, item, "closed", sender)]
+
+    def _review(self, repository: str) -> list[SimulatedDelivery]:
+        item, reviewer = self._any_open(repository, pull_request=True), self._random.choice(PEOPLE)
+        item["updated_at"] = _text(self._now)
+        pull = self._pull(repository, item)
+        review = {
+            "id": self._next_id(),
+            "state": self._random.choice(("approved", "changes_requested", "commented")),
+            "body": "Looked through it.",
+            "user": _user(reviewer),
+            "commit_id": pull["head"]["sha"],
+            "submitted_at": _text(self._now),
+            "html_url": f"{item['html_url']}#pullrequestreview-{self._ids}",
+        }
+        # As GitHub has it: the pull request inside a review knows nothing of a merge.
+        inside = {name: value for name, value in pull.items() if name not in ("merged", "merged_by")}
+        body = {"action": "submitted", "review": review, "pull_request": inside}
+        return [self._deliver(repository, "pull_request_review", body, reviewer)]
+
+    def _merge(self, repository: str) -> list[SimulatedDelivery]:
+        item, sender = self._any_open(repository, pull_request=True), self._random.choice(PEOPLE)
+        self._end(item, sender)
+        item["pull_request"]["merged_at"] = item["closed_at"]
+        return [self._told_item(repository, item, "closed", sender), *self._push(repository, sender, item["title"])]
+
+    def _push(self, repository: str, sender: str = "", message: str = "") -> list[SimulatedDelivery]:
+        before, self._heads[repository] = self._heads[repository], self._sha()
+        after, sender = self._heads[repository], sender or self._random.choice(PEOPLE)
+        commit = {
+            "id": after,
+            "timestamp": _text(self._now),
+            "message": message or f"{self._random.choice(SUBJECTS)}: mended",
+        }
+        body = {
+            "ref": "refs/heads/main",
+            "before": before,
+            "after": after,
+            "created": False,
+            "deleted": False,
+            "forced": False,
+            "compare": f"https://github.com/{repository}/compare/{before[:12]}...{after[:12]}",
+            "commits": [commit],
+            "head_commit": commit,
+            "pusher": {"name": sender},
+        }
+        return [self._deliver(repository, "push", body, sender)]
+
+    def _run(self, repository: str) -> list[SimulatedDelivery]:
+        """A run from request to end. The steps come as GitHub sends them; their start is one happening."""
+        run_id, name = self._next_id(), self._random.choice(WORKFLOWS)
+        run = {
+            "id": run_id,
+            "name": name,
+            "display_title": f"{self._random.choice(SUBJECTS)}: mended",
+            "head_branch": "main",
+            "head_sha": self._heads[repository],
+            "run_number": self._ids,
+            "run_attempt": 1,
+            "html_url": f"https://github.com/{repository}/actions/runs/{run_id}",
+            "pull_requests": [],
+            "run_started_at": _text(self._now),
+        }
+        conclusion = self._random.choice(("success", "success", "failure", "cancelled"))
+        steps = (
+            ("requested", "queued", None),
+            ("in_progress", "in_progress", None),
+            ("completed", "completed", conclusion),
+        )
+        sender = self._random.choice(PEOPLE)
+        return [
+            self._deliver(
+                repository,
+                "workflow_run",
+                {
+                    "action": action,
+                    "workflow_run": {**run, "status": status, "conclusion": end, "updated_at": _text(self._now)},
+                    "workflow": {"name": name},
+                },
+                sender,
+            )
+            for action, status, end in steps
+        ]
+
+
+def _repository_id(name: str) -> int:
+    return 5000 + REPOSITORIES.index(name)
+
+
+def _user(login: str) -> JSON:
+    return {"login": login, "id": 100 + PEOPLE.index(login), "type": "User"}
+
+
+def _number(text: str | None, default: int, largest: int) -> int:
+    return min(max(int(text), 1), largest) if text and text.isascii() and text.isdigit() else default
+
+
+def _etag(value: Any) -> str:
+    return f'W/"{hashlib.sha256(orjson.dumps(value)).hexdigest()}"'
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _text(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"

@@ -1,0 +1,145 @@
+"""Jira: what it is, what it imposes, and how to call it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, ClassVar, Final
+
+from providers.adapters.jira.mapping import to_signal
+from providers.adapters.jira.polling import IssuesStream
+from providers.adapters.jira.webhook import IDENTIFIER_HEADER, JiraWebhook
+from providers.canonical import JSON, Category, Signal, SignalType
+from providers.client import ClientConfig, ProviderClient
+from providers.document import Document
+from providers.errors import Misconfigured, ProviderFault, Rejected
+from providers.manifest import Manifest, RateLimitHeaders
+from providers.spi import Adapter, Identity
+
+MYSELF_PATH: Final = "rest/api/3/myself"
+_ADDRESS: Final = r"^https?://[^\s/?#@]+(/[^\s?#@]*)?$"
+
+
+class JiraAdapter(Adapter):
+    """Jira Cloud over REST v3; webhooks of Jira Data Center are read as well."""
+
+    slug = "jira"
+    label = "Jira"
+    category = Category.ISSUE_TRACKER
+    api_versions = ("3",)
+
+    manifest = Manifest(
+        # The vendor publishes no time-out; a slow answer is retried, so it must stay far below one.
+        ack_budget_seconds=5,
+        # Five retries, 5 to 15 minutes apart with random spread: the last one comes within 75 minutes.
+        retry_schedule_seconds=(900,) * 5,
+        redelivery_horizon=timedelta(hours=2),
+        delivery_id_header=IDENTIFIER_HEADER,
+        rate_limit_headers=RateLimitHeaders(
+            limit="x-ratelimit-limit",
+            remaining="x-ratelimit-remaining",
+            reset="x-ratelimit-reset",
+            reset_format="iso8601",
+        ),
+        documentation="https://developer.atlassian.com/cloud/jira/platform/webhooks/",
+    )
+
+    settings_schema: ClassVar[JSON] = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "type": "object",
+        "required": ["base_url"],
+        "additionalProperties": False,
+        "properties": {
+            "base_url": {
+                "type": "string",
+                "pattern": _ADDRESS,
+                "maxLength": 500,
+                "description": "https://your-site.atlassian.net, or https://api.atlassian.com/ex/jira/{cloudId}"
+                " for scoped tokens and OAuth.",
+            },
+            "site_url": {
+                "type": "string",
+                "pattern": _ADDRESS,
+                "maxLength": 500,
+                "description": "Address people browse; needed for links only where base_url is the API gateway.",
+            },
+            "projects": {
+                "type": "array",
+                "items": {"type": "string", "pattern": "^[A-Z][A-Z0-9_]{1,79}$"},
+                "uniqueItems": True,
+                "maxItems": 100,
+                "description": "Keys of the projects to poll; all the credential can see if empty.",
+            },
+            "streams": {
+                "type": "array",
+                "items": {"enum": ["issues"]},
+                "uniqueItems": True,
+                "description": "What to poll.",
+            },
+            "poll_interval_seconds": {
+                "type": "integer",
+                "minimum": 30,
+                "maximum": 3600,
+                "description": "Pause between polls.",
+            },
+        },
+    }
+    credential_schema: ClassVar[JSON] = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "type": "object",
+        "required": ["token"],
+        "additionalProperties": False,
+        "properties": {
+            "email": {
+                "type": "string",
+                "minLength": 3,
+                "x-public": True,
+                "description": "Account of an API token. Without it the token is sent as a bearer token.",
+            },
+            "token": {
+                "type": "string",
+                "minLength": 8,
+                "description": "API token, OAuth access token or, on Data Center, personal access token.",
+            },
+        },
+    }
+
+    webhook = JiraWebhook()
+    streams = (IssuesStream(),)
+
+    def normalise(self, signal_type: SignalType, event_type: str, payload: JSON) -> Signal:
+        return to_signal(signal_type, payload)
+
+    def client_config(
+        self, settings: Mapping[str, Any], credential: Mapping[str, str], api_version: str
+    ) -> ClientConfig:
+        base_url, token, email = settings.get("base_url"), credential.get("token"), credential.get("email")
+        if not base_url:
+            raise Misconfigured("The setting base_url is missing.")
+        if not token:
+            raise Misconfigured("The credential has no token.")
+        if email:
+            authorization = "Basic " + base64.b64encode(f"{email}:{token}".encode()).decode()
+        else:
+            authorization = f"Bearer {token}"
+        return ClientConfig(
+            base_url=base_url,
+            headers={"Authorization": authorization},
+            rate_limit_remaining_header=self.manifest.rate_limit_headers.remaining,
+        )
+
+    def verify(self, client: ProviderClient) -> Identity:
+        """Ask who we are. Other endpoints answer a bad token as an anonymous visitor, with 200."""
+        try:
+            answer = client.get(MYSELF_PATH).json()
+        except Rejected as error:
+            if error.status == 404:
+                raise Misconfigured("There is no Jira at base_url, or the credential is not for it.") from None
+            raise
+        body = Document(answer)
+        account = body.text("/accountId")
+        if not account:
+            raise ProviderFault("The provider does not say whose credential this is.")
+        details = {"name": body.text("/displayName"), "time_zone": body.text("/timeZone")}
+        return Identity(account=account, details={name: value for name, value in details.items() if value})

@@ -1,0 +1,71 @@
+"""The catalogue as the API shows it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from providers import registry
+from providers.models import IntegrationProvider
+
+
+class ProviderCapabilities(serializers.Serializer[Any]):
+    """What the adapter can do."""
+
+    webhook = serializers.BooleanField()
+    polling = serializers.BooleanField()
+    outbound_actions = serializers.BooleanField()
+
+
+class Provider(serializers.ModelSerializer[IntegrationProvider]):
+    """A tool the platform can talk to."""
+
+    capabilities = ProviderCapabilities()
+    api_versions = serializers.ListField(child=serializers.CharField())
+
+    class Meta:
+        model = IntegrationProvider
+        fields = ("provider_id", "name", "category", "status", "capabilities", "api_version", "api_versions")
+        read_only_fields = fields
+
+
+class ProviderDetail(Provider):
+    """A provider with what a connection to it is made of."""
+
+    settings_schema = serializers.SerializerMethodField()
+    credential_schema = serializers.SerializerMethodField()
+    webhook_schemes = serializers.SerializerMethodField()
+    webhook_events = serializers.SerializerMethodField()
+    streams = serializers.SerializerMethodField()
+
+    class Meta(Provider.Meta):
+        fields = (  # type: ignore[assignment]
+            *Provider.Meta.fields,
+            "settings_schema",
+            "credential_schema",
+            "webhook_schemes",
+            "webhook_events",
+            "streams",
+        )
+        read_only_fields = fields  # type: ignore[assignment]
+
+    @extend_schema_field({"type": "object", "description": "JSON Schema (2020-12) of a connection's settings."})
+    def get_settings_schema(self, row: IntegrationProvider) -> dict[str, Any]:
+        return registry.get(row.pk).settings_schema
+
+    @extend_schema_field({"type": "object", "description": "JSON Schema (2020-12) of the credential object."})
+    def get_credential_schema(self, row: IntegrationProvider) -> dict[str, Any]:
+        return registry.get(row.pk).credential_schema
+
+    def get_webhook_schemes(self, row: IntegrationProvider) -> list[str]:
+        webhook = registry.get(row.pk).webhook
+        return list(webhook.schemes) if webhook else []
+
+    def get_webhook_events(self, row: IntegrationProvider) -> list[str]:
+        webhook = registry.get(row.pk).webhook
+        return list(webhook.event_types) if webhook else []
+
+    def get_streams(self, row: IntegrationProvider) -> list[str]:
+        return [stream.name for stream in registry.get(row.pk).streams]

@@ -1,0 +1,163 @@
+"""What a contract check is given: an adapter, its fixtures, its simulator, and ways to ask them."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jwt
+import orjson
+
+from providers.redaction import redact
+from providers.simulation import Simulator
+from providers.spi import Adapter, ProviderEvent, WebhookRequest
+from providers.verification import HmacScheme, Scheme, SharedTokenScheme, Verified, sign, verify
+
+FIXTURES = Path(__file__).parent / "fixtures"
+
+
+@dataclass(frozen=True)
+class Fixture:
+    """One request of the provider: ``<event>__<case>.json`` and the headers it arrives with."""
+
+    path: Path
+    headers: dict[str, str]
+    body: bytes = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+    @property
+    def golden_path(self) -> Path:
+        return self.path.with_suffix(".golden.json")
+
+    def request(self, body: bytes | None = None) -> WebhookRequest:
+        return WebhookRequest(headers=self.headers, body=self.body if body is None else body)
+
+
+def headers_for(template: dict[str, str], event: str, case: str) -> dict[str, str]:
+    """The headers template with both halves of a fixture's name filled in."""
+    return {name: value.replace("{event}", event).replace("{case}", case) for name, value in template.items()}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One adapter under test. Without ``simulator`` the checks that call the provider fail, not skip."""
+
+    adapter: Adapter
+    directory: Path
+    simulator: type[Simulator] | None = None
+    verify: Callable[..., Verified] = verify
+
+    @classmethod
+    def of(cls, adapter: Adapter, directory: Path | None = None) -> Subject:
+        """The adapter with the simulator of its own folder and its fixtures folder."""
+        package = type(adapter).__module__.rpartition(".")[0]
+        simulator = None
+        if (Path(inspect.getfile(type(adapter))).parent / "simulator.py").exists():
+            simulator = importlib.import_module(f"{package}.simulator").Simulator
+        return cls(adapter, directory or FIXTURES / adapter.slug, simulator)
+
+    @property
+    def folder(self) -> Path:
+        """The adapter's own folder."""
+        return Path(inspect.getfile(type(self.adapter))).parent
+
+    @property
+    def header_template(self) -> dict[str, str]:
+        path = self.directory / "headers.json"
+        return {name.lower(): value for name, value in orjson.loads(path.read_bytes()).items()} if path.exists() else {}
+
+    def fixtures(self) -> list[Fixture]:
+        found = []
+        for path in sorted(self.directory.glob("*__*.json")):
+            if path.name.endswith(".golden.json"):
+                continue
+            event, _, case = path.stem.partition("__")
+            found.append(Fixture(path, headers_for(self.header_template, event, case), path.read_bytes()))
+        return found
+
+    def outcome(self, fixture: Fixture) -> list[dict[str, Any]]:
+        """What the adapter makes of a fixture, as plain JSON: the form of the golden files."""
+        return [self.told(event) for event in self.adapter.process_webhook(fixture.request())]
+
+    def signal(self, event: ProviderEvent) -> Any:
+        """The signal of an event as it is made in service: from the stored, redacted payload."""
+        if event.signal_type is None:
+            return None
+        stored = orjson.loads(orjson.dumps(redact(event.payload, emails=True)))
+        return self.adapter.normalise(event.signal_type, event.event_type, stored)
+
+    def told(self, event: ProviderEvent) -> dict[str, Any]:
+        signal = self.signal(event)
+        return {
+            "event_type": event.event_type,
+            "signal_type": str(event.signal_type) if event.signal_type else None,
+            "ignored_reason": event.ignored_reason,
+            "dedupe_key": event.dedupe_key,
+            "happening": event.happening,
+            "occurred_at": _time(event.occurred_at),
+            "correlation_id": event.correlation_id,
+            "signal": signal
+            and {
+                "signal_type": str(signal.signal_type),
+                "occurred_at": _time(signal.occurred_at),
+                "actor_id": signal.actor_id,
+                "severity": str(signal.severity) if signal.severity else None,
+                "resource": {name: value for name, value in resource(signal).items() if value is not None},
+                "canonical_keys": dict(signal.canonical_keys),
+                "fields": dict(signal.fields),
+                "attributes": dict(signal.attributes),
+            },
+        }
+
+
+def resource(signal: Any) -> dict[str, Any]:
+    return {name: getattr(signal.resource, name) for name in type(signal.resource).__dataclass_fields__}
+
+
+def _time(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
+
+
+def signed(scheme: Scheme, body: bytes, secret: bytes) -> dict[str, str]:
+    """The signature headers a provider would send now, with lower-case names as they arrive."""
+    now = int(datetime.now(UTC).timestamp())
+    if isinstance(scheme, HmacScheme):
+        headers = sign(scheme, body=body, secret=secret, timestamp=now if scheme.signs_clock else None)
+    elif isinstance(scheme, SharedTokenScheme):
+        headers = {scheme.header: scheme.prefix + secret.decode()}
+    else:
+        token = jwt.encode({"iat": now, "exp": now + 120, "iss": "contract"}, secret, algorithm="HS256")
+        headers = {scheme.header: scheme.prefix + token}
+    return {name.lower(): value for name, value in headers.items()}
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The path of every member and item of a JSON value."""
+    members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in members:
+        yield (*path, key)
+        yield from places(item, (*path, key))
+
+
+MISSING = object()
+
+
+def altered(document: Any, path: tuple[Any, ...], new: Any) -> bytes:
+    """The document as JSON with one place replaced, or taken away if ``new`` is ``MISSING``."""
+    copy = orjson.loads(orjson.dumps(document))
+    parent = copy
+    for step in path[:-1]:
+        parent = parent[step]
+    if new is MISSING:
+        del parent[path[-1]]
+    else:
+        parent[path[-1]] = new
+    return orjson.dumps(copy)

@@ -1,0 +1,64 @@
+"""The suite every adapter gets.
+
+For an adapter of your own, in or out of this repository::
+
+    class TestAcme(AdapterContract):
+        adapter = AcmeAdapter()
+        fixtures = Path(__file__).parent / "fixtures" / "acme"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from providers.spi import Adapter
+from tests.contract import declaration_checks, payload_checks, signature_checks, stream_checks
+from tests.contract.subject import Subject
+
+Check = Callable[[Subject], None]
+
+CHECKS: tuple[Check, ...] = (
+    declaration_checks.facts_are_complete,
+    declaration_checks.manifest_is_sane,
+    declaration_checks.schemas_are_schemas,
+    declaration_checks.source_stays_in_its_place,
+    signature_checks.good_signature_is_accepted,
+    signature_checks.missing_signature_is_refused,
+    signature_checks.wrong_signature_is_refused,
+    signature_checks.flipped_byte_in_the_body_is_refused,
+    signature_checks.other_secret_is_refused,
+    signature_checks.both_secrets_count_during_rotation,
+    signature_checks.empty_secret_verifies_nothing,
+    payload_checks.every_fixture_is_understood,
+    payload_checks.repetition_has_the_same_keys,
+    payload_checks.declared_events_have_fixtures,
+    payload_checks.fixtures_hit_declared_events,
+    payload_checks.unknown_events_are_ignored,
+    payload_checks.thin_and_twisted_payloads_are_survived,
+    payload_checks.bodies_that_are_no_object_are_unreadable,
+    stream_checks.streams_read_to_the_end,
+    stream_checks.a_run_goes_on_from_any_page,
+    stream_checks.a_quiet_second_poll_is_one_request,
+    stream_checks.a_window_limits_what_is_told,
+    stream_checks.both_roads_name_a_happening_alike,
+    stream_checks.failures_are_told_apart,
+    stream_checks.twisted_answers_are_survived,
+    stream_checks.credential_is_proven,
+)
+
+each_check = pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+
+
+class AdapterContract:
+    """Subclass, name the adapter and its fixtures; every check becomes a test."""
+
+    adapter: ClassVar[Adapter]
+    fixtures: ClassVar[Path]
+
+    @each_check
+    def test_contract(self, check: Check) -> None:
+        check(Subject.of(self.adapter, self.fixtures))

@@ -88,7 +88,6 @@ class HistoryInline(EvidenceInline):
     verbose_name_plural = "history"
     fields = ("when", "operation", "outcome_label", "actor", "detail")
     readonly_fields = fields
-    show_change_link = False
 
     @column("when")
     def when(self, entry: ConnectionHistory) -> str | SafeString:

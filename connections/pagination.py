@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.exceptions import ValidationError as UnusableValue
+from django.db import DataError
 from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
@@ -22,6 +23,10 @@ class NewestFirst(CursorPagination):
     max_page_size = MAX_PAGE_SIZE
     ordering = "-pk"
 
+    def get_ordering(self, request: Request, queryset: Any, view: Any) -> tuple[str, ...]:
+        # A view of rows without such a key names its own order.
+        return (getattr(view, "ordering", self.ordering),)
+
     def get_page_size(self, request: Request) -> int:
         given = request.query_params.get("page_size")
         if given is None:
@@ -38,8 +43,16 @@ class NewestFirst(CursorPagination):
             raise ValidationError({"cursor": "is not a cursor of this list"})
         try:
             return super().paginate_queryset(queryset, request, view)
-        except (NotFound, ValueError, TypeError, UnusableValue):
+        except (NotFound, ValueError, TypeError, UnusableValue, DataError):
             raise ValidationError({"cursor": "is not a cursor of this list"}) from None
+
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        size = {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE, "default": self.page_size}
+        cursor = {"type": "string", "maxLength": MAX_CURSOR_LENGTH}
+        return [
+            {"name": "cursor", "in": "query", "schema": cursor, "description": "Taken from next or previous."},
+            {"name": "page_size", "in": "query", "schema": size, "description": "Rows a page."},
+        ]
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
         link = {"type": ["string", "null"], "format": "uri"}
@@ -47,14 +60,8 @@ class NewestFirst(CursorPagination):
             "type": "object",
             "required": ["results", "next", "previous"],
             "properties": {
-                "results": {"type": "array", "items": schema},
+                "results": schema,
                 "next": {**link, "description": "The next, older page; null on the last one."},
                 "previous": {**link, "description": "The page before; null on the first one."},
             },
         }
-
-
-class BySlug(NewestFirst):
-    """The same pages for rows known by a slug: in alphabetical order."""
-
-    ordering = "pk"

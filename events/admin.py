@@ -49,7 +49,6 @@ class AttemptInline(EvidenceInline):
     verbose_name_plural = "failed deliveries"
     fields = ("number", "when", "error_code", "full_error")
     readonly_fields = fields
-    show_change_link = False
     tab = False
     ordering = ("-number",)
 

@@ -116,15 +116,18 @@ def _release(batch: _Batch, events: Sequence[AdapterEvent]) -> None:
 def _drop_superseded(batch: _Batch, done: Delivered) -> list[AdapterEvent]:
     """Leave out what another road tells as well: one happening, one signal.
 
-    A polled event gives way to any webhook of the same happening, because the webhook says more; a webhook
-    gives way only to a polled event of the same signal type that came first or is already delivered.
+    A polled event gives way to any webhook of the same happening, because the webhook says more, even where
+    it says that another webhook tells it; a webhook gives way only to a polled event of the same signal type
+    that came first or is already delivered.
     """
     telling = [event for event in batch.events if event.happening]
     twins: dict[tuple[uuid.UUID, str], list[AdapterEvent]] = defaultdict(list)
     if telling:
         found = AdapterEvent.objects.filter(
             connection_id__in={e.connection_id for e in telling}, happening__in={e.happening for e in telling}
-        ).exclude(delivery_status__in=[DeliveryStatus.IGNORED, DeliveryStatus.DEAD])
+        ).exclude(
+            Q(delivery_status=DeliveryStatus.DEAD) | Q(delivery_status=DeliveryStatus.IGNORED, signal_id__isnull=False)
+        )
         for twin in found.only("connection_id", "happening", "source", "signal_type", "delivery_status"):
             twins[twin.connection_id, twin.happening].append(twin)
     kept = []
@@ -147,7 +150,7 @@ def _supersedes(twin: AdapterEvent, event: AdapterEvent) -> bool:
         return False
     if event.source == Source.WEBHOOK and twin.signal_type != event.signal_type:
         return False
-    return twin.delivery_status == DeliveryStatus.DELIVERED or twin.pk < event.pk
+    return twin.delivery_status in (DeliveryStatus.DELIVERED, DeliveryStatus.IGNORED) or twin.pk < event.pk
 
 
 def _deliver_tenant(

@@ -155,7 +155,7 @@ def _postgres_is_ready(sockets: str, user: str) -> bool:
     try:
         with psycopg.connect(host=sockets, user=user, dbname="postgres", autocommit=True) as connection:
             if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE_NAME]).fetchone() is None:
-                connection.execute(f"CREATE DATABASE {DATABASE_NAME}")  # type: ignore[arg-type]
+                connection.execute(f"CREATE DATABASE {DATABASE_NAME}")
     except psycopg.OperationalError:
         return False
     return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import structlog
@@ -57,7 +58,9 @@ def problems_of(detail: Any, pointer: str = "") -> list[dict[str, str]]:
         for index, inner in enumerate(detail):
             found += problems_of(inner, f"{pointer}/{index}" if isinstance(inner, dict | list) else pointer)
         return found
-    return [{"pointer": pointer, "reason": str(detail)}]
+    # The library's text would repeat the value, which may be a secret in the wrong place.
+    repeats_value = getattr(detail, "code", "") == "invalid_choice"
+    return [{"pointer": pointer, "reason": "is not one of the known values" if repeats_value else str(detail)}]
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -97,7 +100,7 @@ def _of_api_exception(exc: exceptions.APIException) -> Response:
     if header := getattr(exc, "auth_header", None):
         response["WWW-Authenticate"] = header
     if wait := getattr(exc, "wait", None):
-        response["Retry-After"] = str(int(wait) + 1)
+        response["Retry-After"] = str(math.ceil(wait))
     return response
 
 

@@ -46,6 +46,7 @@ class TaskForm(PeriodicTaskForm):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         if "task" in self.fields:
             self.fields["task"].widget = RegisteredTasks()
+            self.fields["task"].label = "Task"
 
 
 @admin.register(PeriodicTask)

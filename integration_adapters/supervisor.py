@@ -7,6 +7,7 @@ told when the supervisor dies. One thread: call ``tend`` often.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -27,6 +28,7 @@ STEADY_SECONDS = 30.0
 TICK_SECONDS = 0.1
 STOP_SECONDS = 12.0
 LINES_A_SECOND = 8
+LINE_LENGTH = 240
 LOG_LIMIT_BYTES = 20 * 1024 * 1024
 
 WARNINGS = re.compile(r"\b(WARNING|ERROR|CRITICAL)\b|\"level\": ?\"(warning|error|critical)\"|^\w+(\.\w+)*Error: ")
@@ -214,7 +216,7 @@ class Supervisor:
                 continue
             child.shown = [at for at in child.shown if now - at < 1.0]
             if len(child.shown) < LINES_A_SECOND:
-                self._say(child.program.name, text[:300])
+                self._say(child.program.name, readable(text)[:LINE_LENGTH])
             elif len(child.shown) == LINES_A_SECOND:
                 self._say(child.program.name, f"and more, see {child.program.log}")
             child.shown.append(now)
@@ -230,6 +232,17 @@ def _complete_lines(tail: IO[str] | None) -> Iterator[str]:
             return
         if line.strip():
             yield line.rstrip()
+
+
+def readable(line: str) -> str:
+    """A structured log line as a person reads it; any other line as it is."""
+    try:
+        values = json.loads(line)
+        level, event = values.pop("level"), values.pop("event")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return line
+    rest = " ".join(f"{name}={value}" for name, value in values.items() if name not in ("timestamp", "logger"))
+    return f"{level}: {event} {rest}".rstrip()
 
 
 def _reason(code: int) -> str:

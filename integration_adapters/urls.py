@@ -16,7 +16,7 @@ urlpatterns = [
     path("metrics", Metrics.as_view()),
     path("schema", Schema.as_view(), name="schema"),
     path("docs", SpectacularSwaggerSplitView.as_view(url_name="schema")),
-    path("redoc", SpectacularRedocView.as_view(url_name="schema")),
+    path("redoc", SpectacularRedocView.as_view(url_name="schema", template_name="api/redoc.html")),
     path("admin/", admin.site.urls),
 ]
 

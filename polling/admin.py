@@ -104,8 +104,12 @@ class CursorDisplay:
 class CursorInline(CursorDisplay, EvidenceInline):
     model = PollingCursor
     verbose_name_plural = "polling cursors"
-    fields = ("stream", "partition", "health", "polled", "due", "events_total", "trouble")
+    fields = ("page", "partition", "health", "polled", "due", "events_total", "trouble")
     readonly_fields = fields
+
+    @column("stream")
+    def page(self, cursor: PollingCursor) -> SafeString:
+        return link("polling_pollingcursor_change", cursor.stream, cursor.pk)
 
 
 @admin.register(PollingCursor)
@@ -240,8 +244,12 @@ class BackfillForm(ServiceForm):
 class BackfillInline(EvidenceInline):
     model = Backfill
     verbose_name_plural = "backfills"
-    fields = ("status_label", "since", "until", "bar", "trouble")
+    fields = ("page", "status_label", "bar", "trouble")
     readonly_fields = fields
+
+    @column("window (UTC)")
+    def page(self, backfill: Backfill) -> SafeString:
+        return link("polling_backfill_change", backfill, backfill.pk)
 
     @column("status")
     def status_label(self, backfill: Backfill) -> SafeString:

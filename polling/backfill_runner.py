@@ -125,7 +125,7 @@ class _Run:
             self.result.outcome = PollOutcome.COMPLETED
             return
         window = Window(since=self._backfill.since, until=self._backfill.until)
-        ends_at = time.monotonic() + settings.POLL_LEASE_SECONDS / 2
+        ends_at = time.monotonic() + lease.run_seconds()
         seen = [self._place.page]
         with client_for(self._connection) as client:
             while self._place is not None:

@@ -12,11 +12,11 @@ from typing import Any
 import structlog
 from django.db import Error as DatabaseError
 from django.db import transaction
-from django.db.models import F
+from django.db.models import Exists, F, OuterRef
 from django.db.models.functions import Least, Now
 from django.utils import timezone
 
-from connections.models import IntegrationConnection, record_failure
+from connections.models import ConnectionStatus, IntegrationConnection, record_failure
 from polling import intervals, reading
 from polling.lease import from_now
 from polling.models import PollingCursor
@@ -99,6 +99,20 @@ def sync_now(connection: IntegrationConnection) -> int:
     with transaction.atomic():
         locked = IntegrationConnection.objects.select_for_update(no_key=True).get(pk=connection.pk)
         return sync_cursors(locked)
+
+
+def flag_new_streams(*, using: str = "default") -> int:
+    """Have connections looked at whose adapter has learnt a stream since; return how many."""
+    flagged = 0
+    for slug in registry.slugs():
+        polled = IntegrationConnection.objects.using(using).filter(
+            provider_id=slug, status=ConnectionStatus.ACTIVE, enabled_capabilities__polling=True
+        )
+        for stream in registry.get(slug).streams:
+            if stream.enabled_by_default:
+                known = PollingCursor.objects.using(using).filter(connection=OuterRef("pk"), stream=stream.name)
+                flagged += polled.filter(~Exists(known), streams_stale=False).update(streams_stale=True)
+    return flagged
 
 
 def make_due(connection: IntegrationConnection) -> int:

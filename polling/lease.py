@@ -26,6 +26,16 @@ def new_token() -> uuid.UUID:
     return uuid.uuid4()
 
 
+def message_seconds() -> float:
+    """How long the cursors of one message may be begun: within their lease, and well within a task's time limit."""
+    return min(settings.POLL_LEASE_SECONDS, settings.CELERY_TASK_SOFT_TIME_LIMIT / 2)
+
+
+def run_seconds() -> float:
+    """How long one run may begin new pages."""
+    return message_seconds() / 2
+
+
 def from_now(seconds: float) -> Combinable:
     """The database's clock plus ``seconds``."""
     return ExpressionWrapper(Now() + Value(timedelta(seconds=seconds)), output_field=DateTimeField())

@@ -94,7 +94,7 @@ class _Run:
         connection, cursor = self._connection, self._cursor
         stream = reading.stream_of(connection, cursor.stream)
         window = Window(since=cursor.started_from)
-        ends_at = time.monotonic() + settings.POLL_LEASE_SECONDS / 2
+        ends_at = time.monotonic() + lease.run_seconds()
         seen = [cursor.cursor_position]
         with client_for(connection) as client:
             while True:
@@ -228,7 +228,7 @@ class _Run:
 def _tell(cursor: PollingCursor, result: RunResult) -> None:
     connection = cursor.connection
     POLLS.labels(connection.provider_id, cursor.tenant_id, "live", result.outcome).inc()
-    level = log.warning if result.error else log.info
+    level = log.warning if result.error else log.info if result.events_found else log.debug
     level(
         "cursor_polled",
         tenant_id=cursor.tenant_id,

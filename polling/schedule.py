@@ -35,9 +35,10 @@ class Claim:
     lease_token: uuid.UUID
 
 
-# The head of the queue, in which tenants take turns. Where a few tenants fill all of it, those that wait
-# behind them are fetched past them. Locked rows are another dispatcher's and are stepped over; a row it
-# has finished with meanwhile is no longer due, which the last step asks again.
+# The head of the queue, in which tenants take turns. Where a few tenants fill all of it, the queue is searched
+# for those that wait behind them. Only what is chosen is locked; a locked row is another dispatcher's and is
+# stepped over. A row it took a moment ago is read again when it is locked, and then no longer due: OFFSET 0
+# keeps that question out of the look-up, which would otherwise scan all due rows for each one.
 _CLAIM = """
 WITH head AS MATERIALIZED (
     SELECT c.cursor_id, c.tenant_id, c.next_poll_at
@@ -48,21 +49,26 @@ WITH head AS MATERIALIZED (
 ), behind AS MATERIALIZED (
     SELECT c.cursor_id, c.tenant_id, c.next_poll_at
     FROM polling_cursors c JOIN integration_connections o ON o.connection_id = c.connection_id
-    WHERE c.active AND c.next_poll_at <= statement_timestamp() AND o.status = 'active'
-      AND (SELECT count(*) = %(window)s AND count(DISTINCT tenant_id) < %(limit)s FROM head)
+    WHERE (SELECT count(*) FROM head) = %(window)s AND (SELECT count(DISTINCT tenant_id) FROM head) < %(limit)s
+      AND c.active AND c.next_poll_at <= statement_timestamp() AND o.status = 'active'
       AND c.tenant_id NOT IN (SELECT tenant_id FROM head)
     ORDER BY c.next_poll_at
     LIMIT %(limit)s
 ), waiting AS (
     SELECT cursor_id, row_number() OVER (PARTITION BY tenant_id ORDER BY next_poll_at) AS turn
     FROM (SELECT * FROM head UNION ALL SELECT * FROM behind) AS both_parts
+    ORDER BY turn, next_poll_at
 ), chosen AS MATERIALIZED (
-    SELECT c.cursor_id, w.turn
-    FROM polling_cursors c JOIN waiting w ON w.cursor_id = c.cursor_id
-    WHERE c.active AND c.next_poll_at <= statement_timestamp()
-    ORDER BY w.turn, c.next_poll_at
+    SELECT locked.cursor_id, waiting.turn
+    FROM waiting CROSS JOIN LATERAL (
+        SELECT c.cursor_id, c.active, c.next_poll_at
+        FROM polling_cursors c
+        WHERE c.cursor_id = waiting.cursor_id
+        OFFSET 0
+        FOR UPDATE SKIP LOCKED
+    ) AS locked
+    WHERE locked.active AND locked.next_poll_at <= statement_timestamp()
     LIMIT %(limit)s
-    FOR UPDATE OF c SKIP LOCKED
 )
 UPDATE polling_cursors c
 SET lease_token = %(token)s, updated_at = statement_timestamp(),

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 
 from celery import shared_task
-from django.conf import settings
 
 from polling.backfill import run_due
+from polling.lease import message_seconds
 from polling.runner import poll_once
 from polling.schedule import release
 from polling.services import PollingService
@@ -26,7 +26,7 @@ def poll_cursors(cursor_ids: list[str], lease_token: str) -> None:
     A slow provider must not hold up the rest of the message: what is not begun within a lease is given
     back and goes out with another one.
     """
-    ends_at = time.monotonic() + settings.POLL_LEASE_SECONDS
+    ends_at = time.monotonic() + message_seconds()
     for number, cursor_id in enumerate(cursor_ids):
         if time.monotonic() >= ends_at:
             release(cursor_ids[number:], lease_token)

@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-import orjson
 import requests
 from requests.adapters import HTTPAdapter
 from requests_hardened.ip_filter_adapter import IPFilterAdapter
 from urllib3.util.retry import Retry
 
+from providers.document import parse_json
 from providers.errors import AuthFailed, Misconfigured, ProviderFault, RateLimited, Rejected, Unreachable
 from providers.outbound import OutboundPolicy
 
@@ -62,8 +62,8 @@ class Response:
     def json(self) -> Any:
         """The decoded body; an answer that is not JSON is the provider's fault, never "nothing there"."""
         try:
-            return orjson.loads(self.content)
-        except orjson.JSONDecodeError as error:
+            return parse_json(self.content)
+        except ValueError as error:
             raise ProviderFault("The provider's answer is not valid JSON.", status=self.status) from error
 
     def link(self, relation: str) -> str:

@@ -23,6 +23,7 @@ class ProviderViewSet(GenericViewSet[IntegrationProvider]):
     queryset = IntegrationProvider.objects.filter(registered=True)
     serializer_class = Provider
     filter_backends = ()
+    ordering = "pk"
 
     @extend_schema(summary="List providers", operation_id="providers_list", responses=Provider(many=True))
     def list(self, request: Request) -> Response:

@@ -112,8 +112,12 @@ class RegistrationForm(ServiceForm):
 class RegistrationInline(EvidenceInline):
     model = WebhookRegistration
     verbose_name_plural = "webhook registrations"
-    fields = ("status_label", "scheme", "received", "made")
+    fields = ("page", "status_label", "scheme", "received", "made")
     readonly_fields = fields
+
+    @column("registration")
+    def page(self, registration: WebhookRegistration) -> SafeString:
+        return link("webhooks_webhookregistration_change", registration.pk, registration.pk)
 
     @column("status")
     def status_label(self, registration: WebhookRegistration) -> SafeString:

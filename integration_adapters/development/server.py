@@ -24,6 +24,7 @@ STAFF = "admin"
 TENANT = "acme"
 WEB_READY_SECONDS = 60.0
 PORT_WAIT_SECONDS = 5.0
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SANDBOX_LINES = re.compile(f"{WARNINGS.pattern}|^(simulating|arrived|webhook|waiting)\\b")
 
 
@@ -34,7 +35,8 @@ class Refused(RuntimeError):
 def main() -> int:
     """Run until a signal ends it. Exit code 0 after an ordered stop, 1 if it could not start."""
     options = _options()
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    # SIGINT too: a shell that starts this in the background has it ignored.
+    for number in STOP_SIGNALS:
         signal.signal(number, _interrupt)
     try:
         with place.owned("./script/server"):
@@ -72,7 +74,7 @@ def _serve(options: argparse.Namespace) -> int:
                 supervisor.tend()
                 time.sleep(0.2)
         except KeyboardInterrupt:
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            for number in STOP_SIGNALS:
                 signal.signal(number, signal.SIG_IGN)
             say("server", "stopping")
     say("server", "stopped")
@@ -158,13 +160,15 @@ Integration Adapters is running (ready after {seconds:.0f} s).
         return values
 
     def _run_application(self, supervisor: Supervisor) -> None:
-        web = ("--interface", "wsgi", "--host", self._host, "--port", str(self._port), "--no-ws")
+        web: tuple[str, ...] = ("--interface", "wsgi", "--host", self._host, "--port", str(self._port), "--no-ws")
         web += ("--workers", "2", "--blocking-threads", "4", "--respawn-failed-workers", "--workers-kill-timeout", "5")
         supervisor.run(self._program("web", "-m", "granian", *web, "integration_adapters.wsgi:application"))
         celery = ("-m", "celery", "-A", "integration_adapters")
         # One kind of worker needs no gossip, and a single host no heartbeat.
         quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "INFO")
-        supervisor.run(self._program("worker", *celery, "worker", "--concurrency", "4", *quiet))
+        for name, queue in (("worker", "default"), ("delivery", "delivery")):
+            own = ("--queues", queue, "--hostname", f"{name}@%h", "--concurrency", "2")
+            supervisor.run(self._program(name, *celery, "worker", *own, *quiet))
         supervisor.run(self._program("beat", *celery, "beat", "--pidfile", "", "--loglevel", "INFO"))
 
     def _program(self, name: str, *arguments: str, shown: re.Pattern[str] = WARNINGS) -> Program:

@@ -50,15 +50,26 @@ class Driver:
         self._session.trust_env = False
         self._turns = itertools.cycle(list(worlds))
         self._parcels: list[_Parcel] = []
+        self._ready = False
 
     def step(self) -> None:
         """One happening in one world, and every delivery that is due."""
         close_old_connections()
+        self._ready = self._ready or self._target_answers()
+        if not self._ready:
+            return
         try:
             self._happen()
             self._send_due()
         except DatabaseError as error:
             self._say(f"waiting for the database ({type(error).__name__})")
+
+    def _target_answers(self) -> bool:
+        """Before the first happening there must be somebody to tell."""
+        try:
+            return self._session.get(f"{self._target}/health", timeout=TIMEOUT_SECONDS).ok
+        except requests.RequestException:
+            return False
 
     def _happen(self) -> None:
         key = next(self._turns)

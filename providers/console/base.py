@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from django.contrib import admin
 from django.contrib.auth import get_permission_codename
 from django.db.models import Model, Q, QuerySet
+from django.forms import BaseInlineFormSet
 from django.http import HttpRequest
 from unfold.paginator import InfinitePaginator
 
@@ -17,9 +18,11 @@ if TYPE_CHECKING:
     # The look is Unfold's; what is typed is the Django class below it.
     StyledAdmin = admin.ModelAdmin[Any]
     StyledTabularInline = admin.TabularInline[Any, Any]
+    StyledFormSet = BaseInlineFormSet[Any, Any, Any]
 else:
     from unfold.admin import ModelAdmin as StyledAdmin
     from unfold.admin import TabularInline as StyledTabularInline
+    from unfold.forms import PaginationInlineFormSet as StyledFormSet
 
 
 def actor_of(request: HttpRequest) -> str:
@@ -96,13 +99,27 @@ class EvidenceAdmin(ConsoleAdmin):
         return False
 
 
+class EvidenceFormSet(StyledFormSet):
+    """Takes nothing from a request: a form that was sent must not fail, or change a row, by what is shown below it."""
+
+    def __init__(self, data: Any = None, files: Any = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+
+    def is_valid(self) -> bool:
+        return True
+
+    def save(self, commit: bool = True) -> list[Any]:
+        self.new_objects, self.changed_objects, self.deleted_objects = [], [], []
+        return []
+
+
 class EvidenceInline(StyledTabularInline):
     """Rows shown below the row they belong to; nothing can be changed there."""
 
+    formset = EvidenceFormSet
     extra = 0
     max_num = 0
     can_delete = False
-    show_change_link = True
     hide_title = True
     tab = True
     per_page = 20

@@ -166,7 +166,9 @@ def shortcut(
 
     def decorate(address: Callable[[Any, str], str]) -> Any:
         @wraps(address)
-        def go(self: Any, _: HttpRequest, *, object_id: str) -> HttpResponse:
+        def go(self: Any, request: HttpRequest, *, object_id: str) -> HttpResponse:
+            if not getattr(self, f"has_{permission}_permission")(request):
+                raise PermissionDenied
             return HttpResponseRedirect(address(self, unquote(object_id)))
 
         marks = {

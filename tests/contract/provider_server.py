@@ -32,6 +32,8 @@ def serving(answer: Answer) -> Iterator[Server]:
         protocol_version = "HTTP/1.1"
         # One write an answer: two would wait 40 ms for each other (Nagle and delayed acknowledgement).
         wbufsize = -1
+        # Answers larger than the buffer are several writes all the same.
+        disable_nagle_algorithm = True
 
         def handle_any(self) -> None:
             parts = urlsplit(self.path)

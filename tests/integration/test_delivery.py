@@ -254,6 +254,14 @@ def test_a_webhook_after_its_poll_gives_way_only_to_the_same_type(pm3: Pm3Stub) 
     assert stored(4).delivery_status == "delivered"
 
 
+def test_a_poll_gives_way_to_a_webhook_that_another_webhook_tells(pm3: Pm3Stub) -> None:
+    connection = make_connection()
+    record(connection, [issue(1, happening="h1", signal_type=None, ignored_reason="told elsewhere")], Source.WEBHOOK)
+    record(connection, [issue(2, happening="h1")], Source.POLL)
+    assert deliver_batch().superseded == 1
+    assert pm3.signals == {}
+
+
 def test_without_an_ingestion_service_the_envelope_is_kept_here() -> None:
     record(make_connection(), [issue(1)], Source.WEBHOOK)
     assert deliver_batch().delivered == 1

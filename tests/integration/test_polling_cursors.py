@@ -13,7 +13,7 @@ from django.utils import timezone
 from connections.models import IntegrationConnection
 from connections.services import resume_connection, suspend_connection, update_connection
 from events.models import AdapterEvent
-from polling.cursors import sync_stale
+from polling.cursors import flag_new_streams, sync_stale
 from polling.models import PollingCursor
 from tests.polling_provider import EntryStream, Ledger, ledger_connection, poll
 
@@ -102,6 +102,18 @@ def test_streams_off_by_default_are_polled_when_named(ledger: Ledger, monkeypatc
     monkeypatch.setattr(EntryStream, "enabled_by_default", False)
     assert cursors(ledger_connection(ledger)) == {}
     assert cursors(ledger_connection(ledger, settings={"streams": ["entries"]})) == {"main": True}
+
+
+@pytest.mark.django_db
+def test_a_stream_the_adapter_has_learnt_is_polled_after_the_next_migration(ledger: Ledger) -> None:
+    connection, suspended = ledger_connection(ledger), ledger_connection(ledger)
+    sync_stale(10)
+    assert flag_new_streams() == 0
+    PollingCursor.objects.all().delete()  # as if the stream had not been there before
+    IntegrationConnection.objects.filter(pk=suspended.pk).update(status="suspended")
+    assert flag_new_streams() == 1
+    sync_stale(10)
+    assert cursors(connection) == {"main": True}
 
 
 @pytest.mark.django_db(transaction=True)

@@ -123,7 +123,6 @@ def test_a_worker_killed_inside_the_transaction_leaves_neither_events_nor_a_move
     with transaction.atomic():
         # The worker stores the page and then waits for this row: its transaction is half done.
         PollingCursor.objects.select_for_update().get()
-        process = worker(claim)
 
         def is_waiting() -> bool:
             with database.cursor() as cursor:

@@ -163,7 +163,9 @@ class TestRedirects:
             assert "another host" in str(raised(make_client(headers={"Authorization": "Bearer t"})))
             assert stranger.asked == []
 
-    @pytest.mark.parametrize("location", ["http://[::1", "http://x:99999/", "file:///etc/passwd", "//evil.example/", "http://\xff/"])
+    @pytest.mark.parametrize(
+        "location", ["http://[::1", "http://x:99999/", "file:///etc/passwd", "//evil.example/", "http://\xff/"]
+    )
     def test_to_an_odd_place_is_a_fault_of_the_provider(
         self, server: Server, make_client: MakeClient, location: str
     ) -> None:
@@ -240,6 +242,10 @@ def test_an_answer_that_is_not_json_is_the_providers_fault(server: Server, make_
     always(server, 200, b"<html>")
     with pytest.raises(ProviderFault):
         make_client().get("/x").json()
+
+
+def test_text_cut_in_the_middle_of_a_character_does_not_spoil_an_answer() -> None:
+    assert Response(status=200, headers={}, content=b'["cut \\ud83d"]').json() == ["cut \ufffd"]
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,6 @@ class GitHubAdapter(Adapter):
         # Nothing is redelivered by itself, but a person or script can for 3 days, on Enterprise Server 7.
         redelivery_horizon=timedelta(days=7),
         delivery_id_header="x-github-delivery",
-        handshake="ping",
         rate_limit_headers=RATE_LIMIT,
         documentation="https://docs.github.com/en/webhooks/using-webhooks/best-practices-for-using-webhooks",
     )

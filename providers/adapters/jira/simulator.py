@@ -27,7 +27,7 @@ STATUSES: Final = {"To Do": ("10000", "new"), "In Progress": ("3", "indeterminat
 LABELS: Final = ("frontend", "backend", "regression", "quick-win")
 PARTS: Final = ("Login page", "Export", "Search index", "Invoice mail", "Dark mode", "Sign-up form")
 FAULTS: Final = ("is slow", "shows the wrong date", "loses its settings", "cannot be printed")
-MAX_PAGE: Final = 20  # less than is asked for: the server cuts pages as it likes
+MAX_PAGE: Final = 50  # less than is asked for: the server cuts pages as it likes
 FAULT_RATE: Final = 0.05
 
 _JQL: Final = re.compile(
@@ -88,8 +88,8 @@ class Simulator:
         self._told = 0
         self._sprint = 1
         self._issues: list[_Issue] = []
-        for _ in range(40):
-            self._now += timedelta(minutes=2, seconds=30)
+        for _ in range(110):
+            self._now += timedelta(minutes=1)
             self._add(self._now)
 
     @classmethod

@@ -128,7 +128,7 @@ def test_a_child_that_ignores_the_signal_is_killed(
 def test_only_lines_worth_seeing_reach_the_terminal(supervisor: Supervisor, terminal: Terminal, tmp_path: Path) -> None:
     code = r"""
         print("all is well")
-        print('{"event": "broker lost", "level": "error"}')
+        print('{"attempt": 2, "event": "broker lost", "level": "error", "timestamp": "2026-01-01T00:00:00Z"}')
         print("[2026-01-01: WARNING/MainProcess] slow")
         print("arrived: something")
         import time; time.sleep(60)
@@ -136,7 +136,7 @@ def test_only_lines_worth_seeing_reach_the_terminal(supervisor: Supervisor, term
     supervisor.run(program(tmp_path, code, shown=re.compile(f"{supervising.WARNINGS.pattern}|^arrived")))
     assert supervisor.wait_for(lambda: len(terminal.lines) >= 3, 10)
     assert [line.split(": ", 1)[1] for line in terminal.lines] == [
-        '{"event": "broker lost", "level": "error"}',
+        "error: broker lost attempt=2",
         "[2026-01-01: WARNING/MainProcess] slow",
         "arrived: something",
     ]

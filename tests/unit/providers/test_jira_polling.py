@@ -165,7 +165,8 @@ def test_each_event_has_the_time_of_what_it_tells() -> None:
 def test_a_backfill_asks_for_what_was_made_or_changed_in_its_window_and_tells_no_more() -> None:
     end_ms = START_MS + 60 * MINUTE
     changed_later = found(1, end_ms + MINUTE, START_MS + MINUTE)
-    with scripted(result(changed_later, found(2, START_MS + MINUTE))) as asking:
+    just_outside = found(3, end_ms, end_ms)
+    with scripted(result(changed_later, found(2, START_MS + MINUTE), just_outside)) as asking:
         page = asking.page({}, Window(since=START, until=START + timedelta(hours=1)))
     made, changed = (f"({name} >= {START_MS} AND {name} < {end_ms})" for name in ("created", "updated"))
     assert asking.asked[0]["jql"] == f"({changed} OR {made}) ORDER BY updated ASC, key ASC"

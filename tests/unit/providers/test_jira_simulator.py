@@ -75,7 +75,7 @@ def test_pages_follow_each_other_and_their_token_belongs_to_the_query() -> None:
             break
         token = answer["nextPageToken"]
     assert pages > 1
-    assert len(set(keys)) == len(keys) == 40
+    assert len(set(keys)) == len(keys) == 110
     assert [updated for updated, _ in keys] == sorted(updated for updated, _ in keys)
     assert search(simulator, jql=GOOD.replace(">= 0", ">= 1"), nextPageToken=token).status == 400
     assert search(simulator, nextPageToken="made up").status == 400

@@ -194,6 +194,13 @@ def test_old_servers_comment_is_told_as_a_comment_and_not_as_the_version_before_
     assert event.happening == ""
 
 
+def test_a_comment_beside_an_update_that_has_a_name_is_not_what_it_tells() -> None:
+    body = {**old_comment("2026-01-01T10:00:00.000+0000"), "issue_event_type_name": "issue_updated"}
+    (event,) = told(body)
+    assert str(event.signal_type) == "issue_updated"
+    assert event.happening
+
+
 def test_all_events_of_an_update_name_the_version_polling_sees() -> None:
     assert {event.happening for event in told(updated("status", "summary"))} == {"issue:7:updated:1767261600250"}
 

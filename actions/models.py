@@ -6,7 +6,7 @@ import uuid6
 from django.db import models
 
 from connections.models import IntegrationConnection
-from connections.tenancy import TenantQuerySet
+from connections.tenancy import TenantManager
 from providers.models import IntegrationProvider
 
 
@@ -38,7 +38,7 @@ class NormalisedAction(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
-    objects = TenantQuerySet.as_manager()
+    objects = TenantManager()
 
     class Meta:
         db_table = "normalised_actions"

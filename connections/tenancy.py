@@ -39,6 +39,9 @@ class TenantQuerySet(models.QuerySet[Any]):
         return self.filter(tenant_id=tenant_id)
 
 
+TenantManager = models.Manager.from_queryset(TenantQuerySet)
+
+
 class HasTenantRole(BasePermission):
     """Readers read, admins manage, services do both."""
 

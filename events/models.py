@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models.functions import Now
 
 from connections.models import IntegrationConnection
-from connections.tenancy import TenantQuerySet
+from connections.tenancy import TenantManager, TenantQuerySet
 from events.compression import unpack
 from providers.models import IntegrationProvider
 
@@ -141,7 +141,7 @@ class DeliveryAttempt(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
-    objects = TenantQuerySet.as_manager()
+    objects = TenantManager()
 
     class Meta:
         db_table = "delivery_attempts"

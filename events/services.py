@@ -63,9 +63,11 @@ def record(
     with transaction.atomic() if len(rows) > 1 else nullcontext():
         if signature_hash is not None and len(rows) > 1:
             inserted = _insert(rows[:1])
-            inserted += _insert(rows[1:]) if inserted else []
+            inserted += _insert(sorted(rows[1:], key=lambda row: row.dedupe_key)) if inserted else []
         else:
-            inserted = [key for chunk in _chunks(rows) for key in _insert(chunk)]
+            # Unique keys are taken in one order by everybody: two overlapping pages cannot wait for each other.
+            ordered = sorted(rows, key=lambda row: row.dedupe_key)
+            inserted = [key for chunk in _chunks(ordered) for key in _insert(chunk)]
         duplicates = len(rows) - len(inserted)
         if duplicates:
             connection.count_duplicates(duplicates)

@@ -6,7 +6,7 @@ import uuid6
 from django.db import models
 
 from connections.models import IntegrationConnection
-from connections.tenancy import TenantQuerySet
+from connections.tenancy import TenantManager
 
 
 class PollOutcome(models.TextChoices):
@@ -64,7 +64,7 @@ class PollingCursor(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
-    objects = TenantQuerySet.as_manager()
+    objects = TenantManager()
 
     class Meta:
         db_table = "polling_cursors"
@@ -117,7 +117,7 @@ class Backfill(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
-    objects = TenantQuerySet.as_manager()
+    objects = TenantManager()
 
     class Meta:
         db_table = "backfills"

@@ -6,7 +6,7 @@ import uuid6
 from django.db import models
 
 from connections.models import IntegrationConnection
-from connections.tenancy import TenantQuerySet
+from connections.tenancy import TenantManager
 
 
 class RegistrationStatus(models.TextChoices):
@@ -46,7 +46,7 @@ class WebhookRegistration(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
-    objects = TenantQuerySet.as_manager()
+    objects = TenantManager()
 
     class Meta:
         db_table = "webhook_registrations"

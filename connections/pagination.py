@@ -35,9 +35,7 @@ class NewestFirst(CursorPagination):
             raise ValidationError({"page_size": f"must be a number from 1 to {MAX_PAGE_SIZE}"})
         return int(given)
 
-    def paginate_queryset(
-        self, queryset: Any, request: Request, view: APIView | None = None
-    ) -> list[Any] | None:
+    def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> list[Any] | None:
         cursor = request.query_params.get(self.cursor_query_param, "")
         if len(cursor) > MAX_CURSOR_LENGTH:
             raise ValidationError({"cursor": "is not a cursor of this list"})

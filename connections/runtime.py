@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 
+from connections.metrics import PROVIDER_CALLS
 from connections.models import IntegrationConnection
 from connections.secret_store import SecretUnavailable, get_credential
 from providers import registry
@@ -24,4 +25,8 @@ def client_for(connection: IntegrationConnection) -> ProviderClient:
     except SecretUnavailable as error:
         raise Misconfigured(f"The credential cannot be used: {error}") from None
     config = adapter_for(connection).client_config(connection.settings, credential, connection.api_version)
-    return ProviderClient(config, settings.OUTBOUND_POLICY)
+
+    def count(outcome: str) -> None:
+        PROVIDER_CALLS.labels(connection.provider_id, connection.tenant_id, outcome).inc()
+
+    return ProviderClient(config, settings.OUTBOUND_POLICY, count)

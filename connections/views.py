@@ -20,11 +20,11 @@ _CREATE_EXAMPLE = OpenApiExample(
     "A connection with a token",
     request_only=True,
     value={
-        "provider_id": "github",
-        "display_name": "Acme on GitHub",
+        "provider_id": "tracker",
+        "display_name": "Acme's tracker",
         "credential": {"token": "…"},
         "enabled_capabilities": {"webhook": True, "polling": True},
-        "settings": {"repositories": ["acme/web"]},
+        "settings": {"projects": ["WEB"]},
     },
 )
 

@@ -20,6 +20,7 @@ from connections.models import IntegrationConnection
 from events.compression import pack
 from events.envelope import signal_id
 from events.mapping import build_envelope
+from events.metrics import count_stored
 from events.models import AdapterEvent, AdapterEventQuerySet, DeliveryStatus, Source
 from providers.errors import MappingFailed
 from providers.redaction import redact
@@ -71,6 +72,10 @@ def record(
         duplicates = len(rows) - len(inserted)
         if duplicates:
             connection.count_duplicates(duplicates)
+    stored = set(inserted)
+    for row in rows:
+        if row.event_id in stored:
+            count_stored(row)
     return Recorded(tuple(inserted), duplicates)
 
 

@@ -7,6 +7,8 @@ class IntegrationAdaptersConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from integration_adapters import checks as checks
+
         # Only apps with models are told of a migration, this one has none; actions comes last, all tables are there.
         last = apps.get_app_config("actions")
         post_migrate.connect(_seed, sender=last, weak=False, dispatch_uid="integration_adapters.seed")

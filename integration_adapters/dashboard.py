@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db.models import Count, Min, QuerySet
 from django.db.models.functions import TruncHour
 from django.http import HttpRequest
@@ -42,6 +43,7 @@ def add_figures(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]
         context["chart"] = _chart(now)
         context["backlog"] = _backlog(now)
         context["dead_events"] = _dead_events()
+        context["give_up_hours"] = settings.DELIVERY_GIVE_UP_HOURS
     if request.user.has_perm("connections.view_integrationconnection"):
         context["broken"] = _few(
             IntegrationConnection.objects.filter(status=ConnectionStatus.ERROR).select_related("provider")

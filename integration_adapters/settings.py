@@ -206,6 +206,17 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
     "SORT_OPERATIONS": True,
+    "TAGS": [
+        {"name": "Connections", "description": "A tenant's authorised links to providers."},
+        {"name": "Webhooks", "description": "Doors through which providers push."},
+        {"name": "Polling", "description": "Reading what providers do not push, now and for the past."},
+        {"name": "Events", "description": "What came in and what became of it."},
+        {"name": "Actions", "description": "What was done through connections."},
+        {"name": "Providers", "description": "The tools this deployment can talk to."},
+        {"name": "OAuth", "description": "Authorising a connection in the browser."},
+        {"name": "Internal", "description": "For the platform's own services."},
+        {"name": "Operation", "description": "For the machines that run this service."},
+    ],
     "ENUM_NAME_OVERRIDES": {
         "ConnectionStatus": "connections.serializers.PRESENT_STATUSES",
         "WantedConnectionStatus": "connections.serializers.WANTED_STATUSES",

@@ -1,4 +1,4 @@
-"""Probes, metrics and the API's own description. No tenant's data is shown."""
+"""Probes, metrics and the API's own description, open to whoever can reach them: no tenant's objects are shown."""
 
 from __future__ import annotations
 

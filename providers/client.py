@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import email.utils
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -21,7 +21,7 @@ from requests_hardened.ip_filter_adapter import IPFilterAdapter
 from urllib3.util.retry import Retry
 
 from providers.document import parse_json
-from providers.errors import AuthFailed, Misconfigured, ProviderFault, RateLimited, Rejected, Unreachable
+from providers.errors import AuthFailed, Misconfigured, ProviderError, ProviderFault, RateLimited, Rejected, Unreachable
 from providers.outbound import OutboundPolicy
 
 CONNECT_TIMEOUT_SECONDS = 5.0
@@ -82,10 +82,16 @@ class _Session(requests.Session):
 
 
 class ProviderClient:
-    """HTTP calls of one connection. Use as a context manager; not shared between threads."""
+    """HTTP calls of one connection. Use as a context manager; not shared between threads.
 
-    def __init__(self, config: ClientConfig, policy: OutboundPolicy) -> None:
+    ``observe`` is told the outcome of every call: ``ok`` or the category of its error.
+    """
+
+    def __init__(
+        self, config: ClientConfig, policy: OutboundPolicy, observe: Callable[[str], None] | None = None
+    ) -> None:
         self._config = config
+        self._observe = observe or (lambda _outcome: None)
         self._policy = policy
         self._base = config.base_url.rstrip("/") + "/"
         self._origin = _origin(self._base)
@@ -116,6 +122,15 @@ class ProviderClient:
         return self._send("POST", path, json=json, headers=headers)
 
     def _send(self, method: str, path: str, **kwargs: Any) -> Response:
+        try:
+            answer = self._follow(method, path, **kwargs)
+        except ProviderError as error:
+            self._observe(error.category)
+            raise
+        self._observe("ok")
+        return answer
+
+    def _follow(self, method: str, path: str, **kwargs: Any) -> Response:
         url = _joined(self._base, path if path.startswith(("http://", "https://")) else path.lstrip("/"))
         for _ in range(MAX_REDIRECTS + 1):
             self._refuse_foreign(url)

@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 import secrets
+import shutil
 import signal
 import socket
 import sys
@@ -151,6 +152,7 @@ Integration Adapters is running (ready after {seconds:.0f} s).
             "STAFF_USER": STAFF,
             "STAFF_PASSWORD": _kept(place.VAR / "admin-password", lambda: secrets.token_urlsafe(9)),
             "PYTHONUNBUFFERED": "1",
+            "PROMETHEUS_MULTIPROC_DIR": str(_emptied(place.RUN / "metrics")),
         }
         if self._sandbox:
             self._sandbox_port = _sandbox_port()
@@ -249,6 +251,12 @@ def _kept(path: Path, make: Any) -> str:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w") as handle:
             handle.write(make())
     return path.read_text().strip()
+
+
+def _emptied(directory: Path) -> Path:
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    return directory
 
 
 def _answers(url: str) -> bool:

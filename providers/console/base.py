@@ -55,9 +55,12 @@ class ConsoleAdmin(StyledAdmin):
         term = search_term.strip()
         if not term:
             return queryset, False
+        key = _as_key(term)
+        if key and self._is_uuid(self.opts.pk.name) and queryset.filter(pk=key).exists():
+            return queryset.filter(pk=key), False
         wanted = Q(pk__in=())
         for mark, name in ((field[0], field[1:]) for field in self.get_search_fields(request)):
-            value = _as_key(term) if self._is_uuid(name) else term
+            value = key if self._is_uuid(name) else term
             if value is not None:
                 wanted |= Q(**{name if mark == "=" else f"{name}__istartswith": value})
         return queryset.filter(wanted), False

@@ -12,8 +12,7 @@ import pytest
 from connections.models import ConnectionHistory, ConnectionStatus, IntegrationConnection
 from connections.services import suspend_connection
 from events.models import AdapterEvent, Source
-from integration_adapters.sandbox import driver as driving
-from integration_adapters.sandbox.driver import Driver, signed_headers
+from integration_adapters.sandbox.driver import POLL_ONLY_EVERY, Driver, signed_headers
 from integration_adapters.sandbox.faults import Switchboard
 from integration_adapters.sandbox.seeding import demo_connections, seed
 from integration_adapters.sandbox.server import Sandbox, serve
@@ -88,14 +87,13 @@ def test_seeding_leads_connections_to_the_sandboxs_new_address(seeded: str, worl
 
 @pytest.mark.django_db(transaction=True)
 def test_what_happens_in_a_simulated_world_arrives_as_signed_webhooks(
-    live_server: Any, worlds: Worlds, sandbox_url: str, monkeypatch: pytest.MonkeyPatch
+    live_server: Any, worlds: Worlds, sandbox_url: str
 ) -> None:
-    monkeypatch.setattr(driving, "POLL_ONLY_SHARE", 0.0)
     sync_providers()
     seed(sandbox_url, simulated_slugs(), quiet)
     said: list[str] = []
     driver = Driver(worlds, live_server.url, said.append)
-    for _ in range(3 * len(worlds)):
+    for _ in range(POLL_ONLY_EVERY * len(worlds)):
         driver.step()
     assert said == []
     arrived = set(AdapterEvent.objects.values_list("tenant_id", "provider_id", "source"))

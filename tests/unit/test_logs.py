@@ -1,0 +1,91 @@
+"""A line of the log: JSON, with its context, without a secret."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+
+from integration_adapters.logs import Redaction, configure_logging
+
+TOKEN = "ghp_" + "a1B2" * 9
+
+
+@pytest.fixture
+def written() -> Iterator[io.StringIO]:
+    """Everything logged through a fresh set-up of the service's own."""
+    config = configure_logging(console=False, level="INFO", redact_emails=True)
+    formatter = dict(config["formatters"]["lines"])
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(formatter.pop("()")(**formatter))
+    logger = logging.getLogger("tests.lines")
+    logger.addHandler(handler)
+    logger.setLevel("DEBUG")
+    logger.propagate = False
+    structlog.contextvars.clear_contextvars()
+    yield stream
+    structlog.contextvars.clear_contextvars()
+    logger.removeHandler(handler)
+    logger.propagate = True
+
+
+def line(written: io.StringIO) -> dict[str, Any]:
+    lines = written.getvalue().splitlines()
+    assert len(lines) == 1
+    parsed: dict[str, Any] = json.loads(lines[0])
+    return parsed
+
+
+def test_a_line_carries_the_requests_identity(written: io.StringIO) -> None:
+    structlog.contextvars.bind_contextvars(correlation_id="order-66", tenant_id="acme")
+    structlog.get_logger("tests.lines").info("webhook.accepted", provider_id="fake", events=2)
+    told = line(written)
+    assert told["event"] == "webhook.accepted"
+    assert told["correlation_id"] == "order-66"
+    assert (told["tenant_id"], told["provider_id"], told["events"], told["level"]) == ("acme", "fake", 2, "info")
+    assert told["timestamp"].endswith("Z")
+
+
+def test_a_line_of_a_library_looks_the_same(written: io.StringIO) -> None:
+    structlog.contextvars.bind_contextvars(correlation_id="order-66")
+    logging.getLogger("tests.lines").warning("slow query %s", 7)
+    told = line(written)
+    assert (told["event"], told["correlation_id"], told["level"]) == ("slow query 7", "order-66", "warning")
+
+
+def test_a_fault_is_one_line_with_its_trace_and_without_its_secret(written: io.StringIO) -> None:
+    try:
+        raise RuntimeError(f"refused {TOKEN} of zoe@example.com")
+    except RuntimeError:
+        structlog.get_logger("tests.lines").exception("call.failed")
+    told = line(written)
+    assert "RuntimeError" in told["exception"]
+    assert TOKEN not in written.getvalue()
+    assert "zoe@example.com" not in written.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("password", "hunter2hunter2"),
+        ("headers", {"Authorization": "hunter2hunter2"}),
+        ("args", ({"api_key": "hunter2hunter2"},)),
+        ("url", "https://zoe:hunter2hunter2@example.com/"),
+        ("path", "/v1/integrations/webhooks/fake/hunter2hunter2"),
+        ("paths", ["GET /v1/integrations/webhooks/fake/hunter2hunter2?x=1"]),
+    ],
+)
+def test_a_secret_is_found_wherever_it_hides(key: str, value: Any) -> None:
+    kept = Redaction(emails=True)(None, "info", {"event": "x", key: value})
+    assert "hunter2hunter2" not in str(kept)
+    assert "[redacted]" in str(kept)
+
+
+def test_what_is_no_json_is_told_by_its_text() -> None:
+    assert Redaction(emails=False)(None, "info", {"event": ValueError("odd")}) == {"event": "odd"}

@@ -22,6 +22,7 @@ from rest_framework.exceptions import AuthenticationFailed
 
 from integration_adapters import authentication
 from integration_adapters.authentication import IdentityUnavailable, claims_of, issue_local_token, principal_of
+from integration_adapters.checks import check_identity
 from providers.simulation import SimulatedAnswer
 from tests.contract.provider_server import Server, serving
 
@@ -255,3 +256,23 @@ def test_a_token_of_the_local_mode_needs_the_deployments_own_key(settings: Any) 
     settings.SECRET_KEY = "another-deployment"
     with pytest.raises(AuthenticationFailed):
         claims_of(token)
+
+
+@pytest.mark.parametrize(
+    ("values", "sound"),
+    [
+        ({"IAM_MODE": "local", "IS_PRODUCTION": False}, True),
+        ({"IAM_MODE": "local", "IS_PRODUCTION": True}, False),
+        ({"IAM_MODE": "jwks", "IAM_JWKS_URL": "https://iam.example/keys", "IAM_ISSUER": ISSUER}, True),
+        ({"IAM_MODE": "jwks", "IAM_JWKS_URL": "https://iam.example/keys", "IAM_ISSUER": ""}, False),
+        ({"IAM_MODE": "jwks", "IAM_JWKS_URL": "", "IAM_ISSUER": ISSUER}, False),
+        ({"IAM_MODE": "introspect", "IAM_SERVICE_URL": "https://iam.example"}, True),
+        ({"IAM_MODE": "introspect", "IAM_SERVICE_URL": ""}, False),
+    ],
+)
+def test_a_deployment_that_could_tell_nobody_apart_does_not_start(
+    settings: Any, values: dict[str, Any], sound: bool
+) -> None:
+    for name, value in values.items():
+        setattr(settings, name, value)
+    assert [problem.id for problem in check_identity()] == ([] if sound else ["integration_adapters.E001"])

@@ -16,7 +16,7 @@ PACKAGES = ("integration_adapters", "providers", "connections", "events", "webho
 ADAPTERS = ROOT / "providers" / "adapters"
 REGISTRY = ROOT / "providers" / "registry.py"
 MAX_LINES = 400
-MAX_ADAPTER_LINES = 100
+MAX_ADAPTER_LINES = 150
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "manager", "misc", "util", "helper"}
 
 

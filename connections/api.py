@@ -27,6 +27,10 @@ class StrictFilters(django_filters.FilterSet):  # type: ignore[misc]
         unknown = sorted(set(self.data or {}) - set(self.filters) - _PAGING)
         if unknown:
             raise ValidationError({name[:100]: ["is not a known query parameter"] for name in unknown[:20]})
+        # An unset variable in a client's script must not become "all of them".
+        empty = [name for name in self.filters if (self.data or {}).get(name) == ""]
+        if empty:
+            raise ValidationError({name: ["must not be empty"] for name in empty})
         return bool(super().is_valid())
 
 

@@ -17,6 +17,7 @@ from unfold.widgets import (
 )
 
 from connections.models import IntegrationConnection
+from connections.parsing import storable_object
 from connections.service_form import ServiceForm
 from connections.services import create_connection, update_connection
 from providers.spi import Adapter
@@ -40,13 +41,16 @@ class IndentedJSONField(forms.JSONField):
         # What was typed comes back as it was typed, also where it is not JSON.
         return value if isinstance(value, str) else json.dumps(value or {}, indent=2, ensure_ascii=False)
 
-    def clean(self, value: Any) -> dict[str, Any]:
-        found = super().clean(value)
-        if found is None:
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        return data
+
+    def to_python(self, value: Any) -> Any:
+        if not value:
             return {}
-        if not isinstance(found, dict):
-            raise forms.ValidationError('This must be a JSON object: {"name": "value"}.')
-        return found
+        try:
+            return storable_object(value.encode())
+        except ValueError as error:
+            raise forms.ValidationError(f'This {error}. An object looks like {{"name": "value"}}.') from None
 
 
 class ConnectionForm(ServiceForm):

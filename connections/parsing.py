@@ -38,13 +38,9 @@ class ObjectParser(BaseParser):
         if len(raw) > limit:
             raise BodyTooLarge
         try:
-            value = orjson.loads(raw)
-        except orjson.JSONDecodeError:
-            raise ParseError("The body is not valid JSON.", code="invalid_json") from None
-        if not isinstance(value, dict):
-            raise ParseError("The body must be a JSON object.", code="invalid_json")
-        _require_storable(value)
-        return value
+            return storable_object(raw)
+        except ValueError as error:
+            raise ParseError(f"The body {error}.", code="invalid_json") from None
 
 
 class AlwaysJson(BaseContentNegotiation):
@@ -61,6 +57,18 @@ class AlwaysJson(BaseContentNegotiation):
         return renderers[0], str(renderers[0].media_type)
 
 
+def storable_object(raw: bytes) -> dict[str, Any]:
+    """The JSON object. Raises ``ValueError`` with what is wrong with it, as the end of a sentence."""
+    try:
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        raise ValueError("is not valid JSON") from None
+    if not isinstance(value, dict):
+        raise ValueError("must be a JSON object")
+    _require_storable(value)
+    return value
+
+
 def _require_storable(root: dict[str, Any]) -> None:
     """PostgreSQL stores no NUL in text or JSON; and what is nested without end is nobody's settings."""
     pending: list[tuple[Any, int]] = [(root, 1)]
@@ -68,10 +76,10 @@ def _require_storable(root: dict[str, Any]) -> None:
         value, depth = pending.pop()
         if isinstance(value, str):
             if "\x00" in value:
-                raise ParseError("The body holds a NUL character, which cannot be stored.", code="invalid_json")
+                raise ValueError("holds a NUL character, which cannot be stored")
         elif isinstance(value, dict | list):
             if depth > MAX_DEPTH:
-                raise ParseError(f"The body is nested deeper than {MAX_DEPTH} levels.", code="invalid_json")
+                raise ValueError(f"is nested deeper than {MAX_DEPTH} levels")
             if isinstance(value, dict):
                 pending.extend((key, depth) for key in value)
             pending.extend((item, depth + 1) for item in (value.values() if isinstance(value, dict) else value))

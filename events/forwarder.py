@@ -5,6 +5,7 @@ PM-3 answers 200 even if it took nothing, so each result is read. Its calls take
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,10 +18,14 @@ from urllib3.util.retry import Retry
 
 from connections.platform import platform_headers
 from events.envelope import SCHEMA_VERSION
+from providers.answers import AnswerTooLarge, PlainSession, read_body
+from providers.document import parse_json
 from providers.redaction import redact_text
 
 MAX_SIGNALS_A_REQUEST = 1000
 MAX_RATE_PER_MINUTE = 6000
+MAX_ANSWER_BYTES = 16 * 1024 * 1024
+PRODUCER_REFUSED = "PRODUCER_REGISTRATION"
 _DUPLICATE = "Duplicate signal discarded"
 # Worth another try as they stand.
 _RETRYABLE = frozenset({"ROUTING_ERROR", "DOWNSTREAM_ERROR", "RATE_LIMIT_EXCEEDED", "QUOTA_EXCEEDED"})
@@ -47,6 +52,12 @@ class ForwardingFailed(Exception):
         self.code = code
         self.retryable = retryable
         self.retry_after_seconds = retry_after_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    status: int
+    content: bytes
 
 
 class Forwarder(Protocol):
@@ -98,54 +109,61 @@ class Pm3Forwarder:
             }
         }
         answer = self._call("POST", "/v1/producers/register", tenant_id, body)
-        if answer.status_code == 400:  # known already: the update carries the new types
+        if answer.status == 400:  # known already: the update carries the new types
             answer = self._call("PUT", f"/v1/producers/{producer_id}", tenant_id, body)
-        if answer.status_code not in (200, 201):
+        if answer.status not in (200, 201):
             raise ForwardingFailed(
-                "PRODUCER_REGISTRATION",
-                f"The ingestion service did not register the producer ({answer.status_code}).",
+                PRODUCER_REFUSED,
+                f"The ingestion service did not register the producer ({answer.status}).",
                 retryable=True,
             )
 
     def send(self, tenant_id: str, envelopes: Sequence[dict[str, Any]]) -> list[Result]:
         answer = self._call("POST", "/v1/signals/ingest", tenant_id, {"signals": list(envelopes)})
-        if answer.status_code != 200:
+        if answer.status != 200:
             raise ForwardingFailed(
-                f"HTTP_{answer.status_code}",
-                f"The ingestion service refused the request ({answer.status_code}).",
-                retryable=answer.status_code not in (400, 413, 422),
+                f"HTTP_{answer.status}",
+                f"The ingestion service refused the request ({answer.status}).",
+                retryable=answer.status not in (400, 413, 422),
             )
         try:
-            results = {str(item["signal_id"]): item for item in answer.json()["results"]}
+            results = {str(item["signal_id"]): item for item in parse_json(answer.content)["results"]}
         except (ValueError, KeyError, TypeError):
             raise ForwardingFailed(
                 "UNREADABLE", "The ingestion service's answer is not understood.", retryable=True
             ) from None
         return [_judge(results.get(envelope["signal_id"])) for envelope in envelopes]
 
-    def _call(self, method: str, path: str, tenant_id: str, body: dict[str, Any]) -> requests.Response:
+    def _call(self, method: str, path: str, tenant_id: str, body: dict[str, Any]) -> _Answer:
         try:
-            answer = _session().request(
+            with _session().request(
                 method,
                 self._base_url + path,
                 json=body,
                 headers=platform_headers(tenant_id, "pm3"),
                 timeout=(min(3.0, self._timeout), self._timeout),
                 allow_redirects=False,
-            )
+                stream=True,
+            ) as raw:
+                status, wait = raw.status_code, raw.headers.get("Retry-After", "")
+                content = read_body(raw, max_bytes=MAX_ANSWER_BYTES, seconds=self._timeout)
+        except AnswerTooLarge:
+            raise ForwardingFailed(
+                "UNREADABLE", "The ingestion service's answer is too large.", retryable=True
+            ) from None
         except requests.RequestException as error:
             raise ForwardingFailed(
                 "UNREACHABLE", f"The ingestion service does not answer ({type(error).__name__}).", retryable=True
             ) from None
-        if answer.status_code == 429 or answer.status_code >= 500:
-            wait = answer.headers.get("Retry-After", "")
+        if status == 429 or status >= 500:
             raise ForwardingFailed(
-                f"HTTP_{answer.status_code}",
-                f"The ingestion service cannot take signals now ({answer.status_code}).",
+                f"HTTP_{status}",
+                f"The ingestion service cannot take signals now ({status}).",
                 retryable=True,
-                retry_after_seconds=float(wait) if wait.isascii() and wait.isdigit() and int(wait) > 0 else None,
+                # A past or absurd time is no wish.
+                retry_after_seconds=float(wait) if re.fullmatch(r"[0-9]{1,6}", wait, re.ASCII) else None,
             )
-        return answer
+        return _Answer(status, content)
 
 
 def forwarder() -> Forwarder:
@@ -155,24 +173,30 @@ def forwarder() -> Forwarder:
     return KeptForwarder()
 
 
-def _judge(result: dict[str, Any] | None) -> Result:
+def _judge(result: Any) -> Result:
     if not isinstance(result, dict):
         return Result("retry", "NO_RESULT", "The ingestion service gave no result for this signal.")
     status, code = result.get("status"), result.get("error_code")
-    message = redact_text(str(result.get("error_message") or ""))[:500]
+    if not isinstance(status, str) or not isinstance(code, str | None):
+        return Result("retry", "UNREADABLE", "The ingestion service's result for this signal is not understood.")
+    code = _told(code, 60) or None
+    message = _told(result.get("error_message"), 500)
     if status == "accepted" or (status == "rejected" and code is None and message == _DUPLICATE):
         return Result("delivered")
     if status == "dlq":
-        return Result(
-            "dead",
-            str(code or "DLQ"),
-            f"Kept in the ingestion service's dead letters as {result.get('dlq_id')}. {message}",
-        )
+        kept_as = _told(result.get("dlq_id"), 100)
+        return Result("dead", code or "DLQ", f"Kept in the ingestion service's dead letters as {kept_as}. {message}")
     if code in _UNREGISTERED:
-        return Result("register", str(code), message)
+        return Result("register", code, message)
     if code in _RETRYABLE:
-        return Result("retry", str(code), message)
-    return Result("dead", str(code or "REJECTED")[:60], message or "The ingestion service rejected the signal.")
+        return Result("retry", code, message)
+    return Result("dead", code or "REJECTED", message or "The ingestion service rejected the signal.")
+
+
+def _told(value: Any, limit: int) -> str:
+    """Their words as we may keep them: redacted, short, and without NUL, which the database cannot hold."""
+    text = "" if value is None else str(value)
+    return redact_text(text[: 10 * limit].replace("\x00", ""))[:limit]
 
 
 _local = threading.local()
@@ -182,7 +206,7 @@ def _session() -> requests.Session:
     """One pooled session a thread. Only unopened connections are retried; the rest is the outbox's business."""
     session: requests.Session | None = getattr(_local, "session", None)
     if session is None:
-        session = _local.session = requests.Session()
+        session = _local.session = PlainSession()
         session.trust_env = False
         adapter = HTTPAdapter(max_retries=Retry(total=1, connect=1, read=0, redirect=0, status=0, other=0))
         session.mount("http://", adapter)

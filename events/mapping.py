@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
+
 from connections.runtime import adapter_for
 from events.envelope import problems, seal
 from events.models import AdapterEvent, Source
@@ -17,17 +19,22 @@ def build_envelope(event: AdapterEvent) -> dict[str, Any]:
 
     Raises ``MappingFailed``: the row is kept and can be replayed once the mapping is mended.
     """
-    if event.source == Source.API:
-        handed_in: dict[str, Any] = event.raw
-        return _checked(handed_in)
     try:
-        adapter = adapter_for(event.connection)
-        signal = adapter.normalise(SignalType(event.signal_type), event.provider_event_type, event.raw)
+        return _checked(event.raw if event.source == Source.API else _mapped(event))
+    except MappingFailed:
+        raise
     except UnknownProvider:
         raise MappingFailed(f"No adapter for {event.provider_id} is registered in this deployment.") from None
-    except Exception as error:  # whatever an adapter raises, the event must be kept
+    except Exception as error:  # whatever an adapter raises or returns, one event must not stop the others
         raise MappingFailed(f"The mapping failed with {type(error).__name__}.") from error
-    return _checked(seal(event, signal, api_version=event.connection.api_version))
+
+
+def _mapped(event: AdapterEvent) -> dict[str, Any]:
+    adapter = adapter_for(event.connection)
+    signal = adapter.normalise(SignalType(event.signal_type), event.provider_event_type, event.raw)
+    # Through JSON, so that what cannot be sent is found here, where it stops one event only.
+    envelope: dict[str, Any] = orjson.loads(orjson.dumps(seal(event, signal, api_version=event.connection.api_version)))
+    return envelope
 
 
 def _checked(envelope: dict[str, Any]) -> dict[str, Any]:

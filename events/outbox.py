@@ -20,13 +20,12 @@ import structlog
 from django.conf import settings
 from django.db import connection as database
 from django.db import models, transaction
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import Exists, ExpressionWrapper, F, OuterRef, Q
 from django.db.models.functions import Coalesce, Now
-from django.utils import timezone
 
 from events.compression import pack
 from events.envelope import SCHEMA_VERSION
-from events.forwarder import Forwarder, ForwardingFailed, Result, forwarder
+from events.forwarder import PRODUCER_REFUSED, Forwarder, ForwardingFailed, Result, forwarder
 from events.mapping import build_envelope
 from events.models import UNDELIVERED, AdapterEvent, DeliveryAttempt, DeliveryStatus, SignalProducer, Source
 from events.producers import forget_producers, unregistered
@@ -57,6 +56,12 @@ class _Batch:
     token: uuid.UUID
     ends_at: float  # monotonic
     events: list[AdapterEvent] = field(default_factory=list)
+    last_tries: set[uuid.UUID] = field(default_factory=set)
+
+    @property
+    def time_is_up(self) -> bool:
+        """Whether one more call could outlast the lease."""
+        return time.monotonic() + settings.PM3_TIMEOUT_SECONDS > self.ends_at
 
 
 def deliver_batch(*, limit: int | None = None) -> Delivered:
@@ -68,10 +73,7 @@ def deliver_batch(*, limit: int | None = None) -> Delivered:
         by_tenant[event.tenant_id].append(event)
     target = forwarder()
     for tenant_id, events in by_tenant.items():
-        if time.monotonic() + settings.PM3_TIMEOUT_SECONDS > batch.ends_at:
-            _release(batch, events)
-        else:
-            _deliver_tenant(target, tenant_id, events, batch, done)
+        _deliver_tenant(target, tenant_id, events, batch, done)
     return done
 
 
@@ -99,9 +101,17 @@ def _claim(limit: int) -> _Batch:
             attempts=F("attempts") + 1,
             updated_at=Now(),
         )
-    # Ordered by receipt, so that one entity's events reach the neighbour as they came in.
-    events = AdapterEvent.objects.filter(pk__in=keys, lease_token=token).select_related("connection").order_by("pk")
-    return _Batch(token, ends_at, list(events))
+    tried_for_long = Q(first_attempt_at__lte=Now() - timedelta(hours=settings.DELIVERY_GIVE_UP_HOURS))
+    events = (
+        AdapterEvent.objects.filter(pk__in=keys, lease_token=token)
+        .select_related("connection")
+        # The database's clock decides: a host whose own clock jumped must not give an event up.
+        .annotate(last_try=ExpressionWrapper(tried_for_long, output_field=models.BooleanField()))
+        # By receipt, so that one entity's events reach the neighbour as they came in.
+        .order_by("pk")
+    )
+    rows = list(events)
+    return _Batch(token, ends_at, rows, {event.pk for event in rows if event.last_try})
 
 
 def _held(batch: _Batch, events: Sequence[AdapterEvent]) -> Any:
@@ -118,9 +128,9 @@ def _drop_superseded(batch: _Batch, done: Delivered) -> list[AdapterEvent]:
 
     A polled event gives way to any webhook of the same happening, because the webhook says more, even where
     it says that another webhook tells it; a webhook gives way only to a polled event of the same signal type
-    that came first or is already delivered.
+    that came first or is already delivered. What was delivered before is asked for again, so it goes again.
     """
-    telling = [event for event in batch.events if event.happening]
+    telling = [event for event in batch.events if event.happening and event.delivered_at is None]
     twins: dict[tuple[uuid.UUID, str], list[AdapterEvent]] = defaultdict(list)
     if telling:
         found = AdapterEvent.objects.filter(
@@ -132,7 +142,8 @@ def _drop_superseded(batch: _Batch, done: Delivered) -> list[AdapterEvent]:
             twins[twin.connection_id, twin.happening].append(twin)
     kept = []
     for event in batch.events:
-        told_by = next((t for t in twins[event.connection_id, event.happening] if _supersedes(t, event)), None)
+        rivals = twins[event.connection_id, event.happening] if event.delivered_at is None else []
+        told_by = next((twin for twin in rivals if _supersedes(twin, event)), None)
         if told_by is None:
             kept.append(event)
             continue
@@ -148,8 +159,9 @@ def _drop_superseded(batch: _Batch, done: Delivered) -> list[AdapterEvent]:
 def _supersedes(twin: AdapterEvent, event: AdapterEvent) -> bool:
     if (twin.source == Source.WEBHOOK) == (event.source == Source.WEBHOOK):
         return False
-    if event.source == Source.WEBHOOK and twin.signal_type != event.signal_type:
-        return False
+    if twin.signal_type != event.signal_type:
+        # Such a webhook never gives way to the poll, so the poll may give way before the webhook is delivered.
+        return twin.source == Source.WEBHOOK
     return twin.delivery_status in (DeliveryStatus.DELIVERED, DeliveryStatus.IGNORED) or twin.pk < event.pk
 
 
@@ -167,8 +179,9 @@ def _deliver_tenant(
         return
     try:
         if target.needs_producers:
-            _register_producers(target, tenant_id, ready)
-        _send(target, tenant_id, ready, envelopes, batch, done)
+            ready = _known_producers(target, tenant_id, ready, batch, done)
+        if ready:
+            _send(target, tenant_id, ready, envelopes, batch, done)
     except ForwardingFailed as error:
         result = Result("retry", error.code, str(error))
         for event in ready:
@@ -176,13 +189,32 @@ def _deliver_tenant(
         log.warning("delivery.failed", tenant_id=tenant_id, events=len(ready), code=error.code)
 
 
-def _register_producers(target: Forwarder, tenant_id: str, events: Sequence[AdapterEvent]) -> None:
+def _known_producers(
+    target: Forwarder, tenant_id: str, events: list[AdapterEvent], batch: _Batch, done: Delivered
+) -> list[AdapterEvent]:
+    """Register producers where needed; the events whose producer was refused wait, the others go on."""
+    refused: dict[uuid.UUID, Result] = {}
+    late: set[uuid.UUID] = set()
     for connection, signal_types in unregistered(events):
-        target.register(tenant_id, str(connection.pk), connection.display_name, signal_types)
+        if batch.time_is_up:
+            late.add(connection.pk)
+            continue
+        try:
+            target.register(tenant_id, str(connection.pk), connection.display_name, signal_types)
+        except ForwardingFailed as error:
+            if error.code != PRODUCER_REFUSED:
+                raise
+            refused[connection.pk] = Result("retry", error.code, str(error))
+            continue
         SignalProducer.objects.update_or_create(
             connection=connection,
             defaults={"tenant_id": tenant_id, "signal_types": signal_types, "schema_version": SCHEMA_VERSION},
         )
+    _release(batch, [event for event in events if event.connection_id in late])
+    for event in events:
+        if event.connection_id in refused:
+            _mark_failed(batch, event, refused[event.connection_id], done)
+    return [event for event in events if event.connection_id not in late | refused.keys()]
 
 
 def _send(
@@ -194,6 +226,9 @@ def _send(
     done: Delivered,
 ) -> None:
     """Send; a request refused as a whole is halved until the one at fault stands alone."""
+    if batch.time_is_up:
+        _release(batch, events)
+        return
     try:
         results = target.send(tenant_id, [envelopes[event.pk] for event in events])
     except ForwardingFailed as error:
@@ -249,11 +284,7 @@ def _prepared(name: str, value: Any) -> Any:
 def _mark_failed(
     batch: _Batch, event: AdapterEvent, result: Result, done: Delivered, *, retry_after_seconds: float | None = None
 ) -> None:
-    now = timezone.now()
-    gives_up = event.first_attempt_at is not None and now - event.first_attempt_at >= timedelta(
-        hours=settings.DELIVERY_GIVE_UP_HOURS
-    )
-    dead = result.outcome == "dead" or gives_up
+    dead = result.outcome == "dead" or event.pk in batch.last_tries
     with transaction.atomic():
         held = _held(batch, [event]).update(
             delivery_status=DeliveryStatus.DEAD if dead else DeliveryStatus.FAILED,

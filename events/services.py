@@ -52,23 +52,16 @@ def record(
 
     One statement a chunk, ``ON CONFLICT DO NOTHING``: the unique keys (dedupe key, signature) are the only
     gate, so two processes cannot both win. May run inside the caller's transaction. With
-    ``signature_hash`` the events are one signed request and are stored or refused as a whole: the first
-    row carries the signature, and if it loses, none is stored.
+    ``signature_hash`` the events are one signed request: one new row carries the signature, and if the
+    signature is known, none is stored.
     """
-    rows = [_row(connection, event, source) for event in events]
+    # Unique keys are taken in one order by everybody: two overlapping pages cannot wait for each other.
+    rows = sorted((_row(connection, event, source) for event in events), key=lambda row: row.dedupe_key)
     if not rows:
         return Recorded((), 0)
-    if signature_hash is not None:
-        rows[0].signature_hash = signature_hash
     # A single statement is its own transaction; an explicit one would cost a quarter of the throughput.
     with transaction.atomic() if len(rows) > 1 else nullcontext():
-        if signature_hash is not None and len(rows) > 1:
-            inserted = _insert(rows[:1])
-            inserted += _insert(sorted(rows[1:], key=lambda row: row.dedupe_key)) if inserted else []
-        else:
-            # Unique keys are taken in one order by everybody: two overlapping pages cannot wait for each other.
-            ordered = sorted(rows, key=lambda row: row.dedupe_key)
-            inserted = [key for chunk in _chunks(ordered) for key in _insert(chunk)]
+        inserted = _insert_all(rows) if signature_hash is None else _insert_signed(rows, signature_hash)
         duplicates = len(rows) - len(inserted)
         if duplicates:
             connection.count_duplicates(duplicates)
@@ -141,14 +134,41 @@ def _row(connection: IntegrationConnection, event: ProviderEvent, source: Source
     )
 
 
+def _insert_signed(rows: list[AdapterEvent], signature_hash: bytes) -> list[uuid.UUID]:
+    """Insert the rows of one signed request, unless the signature was seen before.
+
+    The first row that is new carries it: another delivery may have told some of the events already.
+    """
+    while rows:
+        bearer, *rows = rows
+        bearer.signature_hash = signature_hash
+        if inserted := _insert([bearer]):
+            return inserted + _insert_all(rows)
+        told = AdapterEvent.objects.filter(connection_id=bearer.connection_id)
+        if not rows or told.filter(signature_hash=signature_hash).exists():
+            return []
+        keys = [row.dedupe_key for row in rows]
+        known = set(told.filter(dedupe_key__in=keys).values_list("dedupe_key", flat=True))
+        rows = [row for row in rows if row.dedupe_key not in known]
+    return []
+
+
+def _insert_all(rows: list[AdapterEvent]) -> list[uuid.UUID]:
+    return [key for chunk in _chunks(rows) for key in _insert(chunk)]
+
+
+def _storable(value: str) -> str:
+    # PostgreSQL text holds neither NUL nor a lone surrogate, and the value comes from outside.
+    return value.replace("\x00", "").encode("utf-8", "replace").decode()
+
+
 def _text(value: str, limit: int) -> str:
-    # PostgreSQL text cannot hold NUL, and the value comes from outside.
-    return value.replace("\x00", "")[:limit]
+    return _storable(value)[:limit]
 
 
 def _key(value: str) -> str:
     """A key that fits its column: cut keys would collide, so a long one is hashed."""
-    value = value.replace("\x00", "")
+    value = _storable(value)
     return value if len(value) <= 200 else f"sha256:{hashlib.sha256(value.encode()).hexdigest()}"
 
 

@@ -8,10 +8,16 @@ import secrets
 import time
 import uuid
 from collections.abc import Callable
+from io import BytesIO
+from typing import IO
 
 import structlog
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import DataError
 from django.http import HttpRequest, HttpResponse
 
+from integration_adapters.errors import HTML_PATHS, bad_request
 from integration_adapters.metrics import REQUEST_SECONDS
 
 log = structlog.get_logger(__name__)
@@ -74,6 +80,48 @@ class ContentSecurityPolicyMiddleware:
         if path.startswith("/admin"):
             return self._ADMIN
         return self._DOCS if path in ("/docs", "/redoc") else self._API
+
+
+class ChunkedBodyMiddleware:
+    """Gives a chunked body the length Django asks for: without one it takes the body for empty.
+
+    A byte above the limit is enough for the parser to refuse it. The providers' door reads for itself.
+    """
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        chunked = "chunked" in request.headers.get("Transfer-Encoding", "").lower()
+        if chunked and not request.path.startswith(f"/{_DOOR}"):
+            body = _read(request.META["wsgi.input"], settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1)
+            request.META["CONTENT_LENGTH"] = str(len(body))
+            request._stream = BytesIO(body)
+        return self.get_response(request)
+
+
+class UnusableValueMiddleware:
+    """A value in an address or a selection that no column can hold is the sender's fault also in the admin."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        if not request.path.startswith(HTML_PATHS) or not isinstance(exception, DataError | ValidationError):
+            return None
+        log.warning("console.unusable_value", error=type(exception).__name__)
+        return bad_request(request, exception)
+
+
+def _read(stream: IO[bytes], limit: int) -> bytes:
+    parts: list[bytes] = []
+    while limit > 0 and (part := stream.read(limit)):
+        parts.append(part)
+        limit -= len(part)
+    return b"".join(parts)
 
 
 def _tell(request: HttpRequest, response: HttpResponse, seconds: float) -> None:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import dj_database_url
+from cryptography.fernet import Fernet, MultiFernet
 from django.core.exceptions import ImproperlyConfigured
 from environs import Env
 from kombu import Queue
@@ -27,22 +28,28 @@ IS_PRODUCTION = ENVIRONMENT != "dev"
 DEBUG = False
 
 _DEVELOPMENT_KEY = "development-only-key-never-used-outside-a-developers-machine"
+_DEVELOPMENT_SECRETS_KEY = "ZGV2ZWxvcG1lbnQtb25seS1rZXktbmV2ZXItdXNlZC0="
 
 
 def _required_in_production(name: str, development_value: str) -> str:
-    value = env.str(name, "")
-    if not value and IS_PRODUCTION:
-        raise ImproperlyConfigured(f"{name} must be set when ENVIRONMENT is {ENVIRONMENT}")
+    value = env.str(name, "").strip(" ,")
+    if IS_PRODUCTION and (not value or development_value in value):
+        raise ImproperlyConfigured(f"{name} must be set to a value of its own when ENVIRONMENT is {ENVIRONMENT}")
     return value or development_value
+
+
+def _fernet_keys(text: str) -> list[str]:
+    keys = [key.strip() for key in text.split(",") if key.strip()]
+    try:
+        MultiFernet([Fernet(key) for key in keys])
+    except ValueError:
+        raise ImproperlyConfigured("SECRETS_KEYS must be Fernet keys: 32 bytes in URL-safe base64 each") from None
+    return keys
 
 
 SECRET_KEY = _required_in_production("SECRET_KEY", _DEVELOPMENT_KEY)
 # Fernet keys, newest first; every stored secret can be read with any of them, new ones use the first.
-SECRETS_KEYS: list[str] = [
-    key.strip()
-    for key in _required_in_production("SECRETS_KEYS", "ZGV2ZWxvcG1lbnQtb25seS1rZXktbmV2ZXItdXNlZC0=").split(",")
-    if key.strip()
-]
+SECRETS_KEYS: list[str] = _fernet_keys(_required_in_production("SECRETS_KEYS", _DEVELOPMENT_SECRETS_KEY))
 PUBLIC_BASE_URL: str = env.str("PUBLIC_BASE_URL", "http://127.0.0.1:8000").rstrip("/")
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]"])
 CSRF_TRUSTED_ORIGINS = [PUBLIC_BASE_URL] if PUBLIC_BASE_URL.startswith("https://") else []
@@ -76,6 +83,8 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "integration_adapters.middleware.ContentSecurityPolicyMiddleware",
+    "integration_adapters.middleware.ChunkedBodyMiddleware",
+    "integration_adapters.middleware.UnusableValueMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

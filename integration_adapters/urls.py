@@ -15,8 +15,8 @@ urlpatterns = [
     path("ready", Ready.as_view()),
     path("metrics", Metrics.as_view()),
     path("schema", Schema.as_view(), name="schema"),
-    path("docs", SpectacularSwaggerSplitView.as_view(url_name="schema")),
-    path("redoc", SpectacularRedocView.as_view(url_name="schema", template_name="api/redoc.html")),
+    path("docs", SpectacularSwaggerSplitView.as_view(url_name="schema", metadata_class=None)),
+    path("redoc", SpectacularRedocView.as_view(url_name="schema", template_name="api/redoc.html", metadata_class=None)),
     path("admin/", admin.site.urls),
 ]
 

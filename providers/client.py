@@ -20,12 +20,14 @@ from requests.adapters import HTTPAdapter
 from requests_hardened.ip_filter_adapter import IPFilterAdapter
 from urllib3.util.retry import Retry
 
+from providers.answers import AnswerTooLarge, PlainSession, read_body
 from providers.document import parse_json
 from providers.errors import AuthFailed, Misconfigured, ProviderError, ProviderFault, RateLimited, Rejected, Unreachable
 from providers.outbound import OutboundPolicy
 
 CONNECT_TIMEOUT_SECONDS = 5.0
 READ_TIMEOUT_SECONDS = 20.0
+ANSWER_TIMEOUT_SECONDS = 60.0
 MAX_RESPONSE_BYTES = 20 * 1024 * 1024
 MAX_REDIRECTS = 3
 MAX_RETRY_AFTER_SECONDS = 24 * 3600.0
@@ -74,13 +76,6 @@ class Response:
         return ""
 
 
-class _Session(requests.Session):
-    """Leaves redirects to us: even when told not to follow one, requests parses it and may raise."""
-
-    def get_redirect_target(self, resp: requests.Response) -> str | None:
-        return None
-
-
 class ProviderClient:
     """HTTP calls of one connection. Use as a context manager; not shared between threads.
 
@@ -97,7 +92,7 @@ class ProviderClient:
         self._origin = _origin(self._base)
         if self._origin is None:
             raise Misconfigured("The base URL is not a usable address.")
-        self._session = _Session()
+        self._session = PlainSession()
         self._session.trust_env = False
         self._session.headers.update({"User-Agent": USER_AGENT, "Accept": "application/json", **config.headers})
         allowed = policy.admits(self._base)
@@ -162,9 +157,11 @@ class ProviderClient:
                 return Response(
                     status=raw.status_code,
                     headers={k.lower(): v for k, v in raw.headers.items()},
-                    content=_read_bounded(raw),
+                    content=read_body(raw, max_bytes=MAX_RESPONSE_BYTES, seconds=ANSWER_TIMEOUT_SECONDS),
                     url=url,
                 )
+        except AnswerTooLarge:
+            raise ProviderFault("The provider's answer is too large.") from None
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema):
             raise Misconfigured("The base URL is not a usable address.") from None
         except (requests.exceptions.InvalidHeader, UnicodeError):
@@ -239,13 +236,3 @@ def _http_date(value: str) -> float | None:
         return float(email.utils.mktime_tz(parsed)) if parsed else None
     except (ValueError, OverflowError):
         return None
-
-
-def _read_bounded(raw: requests.Response) -> bytes:
-    chunks, size = [], 0
-    for chunk in raw.iter_content(65536):
-        size += len(chunk)
-        if size > MAX_RESPONSE_BYTES:
-            raise ProviderFault("The provider's answer is too large.", status=raw.status_code)
-        chunks.append(chunk)
-    return b"".join(chunks)

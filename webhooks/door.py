@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import IO
 
 import structlog
-from django.db import DatabaseError
+from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 
@@ -34,7 +34,7 @@ def receive(request: HttpRequest, provider_id: str, connection_token: str) -> Ht
         return error_response(415, "UNSUPPORTED_ENCODING", "The body must not be encoded.")
     try:
         door = find_door(provider_id, connection_token)
-    except DatabaseError as error:
+    except (DatabaseError, InterfaceError) as error:
         log.error("webhook.fault", error=type(error).__name__)
         return error_response(503, "TEMPORARILY_UNAVAILABLE", "Temporarily unavailable.")
     limit = door.body_limit_bytes if door else UNKNOWN_BODY_LIMIT_BYTES

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
+from django.contrib.admin.utils import get_fields_from_path
 from django.contrib.auth import get_permission_codename
-from django.db.models import Model, Q, QuerySet
+from django.core.exceptions import ValidationError
+from django.db.models import Model, Q, QuerySet, UUIDField
 from django.forms import BaseInlineFormSet
 from django.http import HttpRequest
 from unfold.paginator import InfinitePaginator
@@ -55,12 +56,13 @@ class ConsoleAdmin(StyledAdmin):
         term = search_term.strip()
         if not term:
             return queryset, False
-        key = _as_key(term)
-        if key and self._is_uuid(self.opts.pk.name) and queryset.filter(pk=key).exists():
-            return queryset.filter(pk=key), False
+        if isinstance(self.opts.pk, UUIDField):
+            key = _value_of(self.model, self.opts.pk.name, term)
+            if key is not None and queryset.filter(pk=key).exists():
+                return queryset.filter(pk=key), False
         wanted = Q(pk__in=())
         for mark, name in ((field[0], field[1:]) for field in self.get_search_fields(request)):
-            value = key if self._is_uuid(name) else term
+            value = _value_of(self.model, name, term) if mark == "=" else term
             if value is not None:
                 wanted |= Q(**{name if mark == "=" else f"{name}__istartswith": value})
         return queryset.filter(wanted), False
@@ -81,12 +83,6 @@ class ConsoleAdmin(StyledAdmin):
 
     def _holds(self, request: HttpRequest, action: str) -> bool:
         return request.user.has_perm(f"{self.opts.app_label}.{get_permission_codename(action, self.opts)}")
-
-    def _is_uuid(self, name: str) -> bool:
-        field: Any = self.opts.get_field(name)
-        while field.is_relation:
-            field = field.target_field
-        return bool(field.get_internal_type() == "UUIDField")
 
 
 class EvidenceAdmin(ConsoleAdmin):
@@ -138,8 +134,14 @@ class EvidenceInline(StyledTabularInline):
         return False
 
 
-def _as_key(term: str) -> uuid.UUID | None:
+def _value_of(model: type[Model], name: str, term: str) -> Any:
+    """The term as the column would hold it, or ``None`` where no row can hold it."""
+    field: Any = get_fields_from_path(model, name)[-1]
+    while field.is_relation:
+        field = field.target_field
     try:
-        return uuid.UUID(term)
-    except ValueError:
+        value = field.to_python(term)
+        field.run_validators(value)
+    except ValidationError:
         return None
+    return value

@@ -142,3 +142,25 @@ def test_a_deleted_connection_is_shown_but_not_edited() -> None:
 def test_the_form_explains_the_settings_of_its_provider() -> None:
     page = operator().get(page_of(make_connection())).content.decode()
     assert "Project keys to poll" in page
+
+
+@pytest.mark.parametrize("field", ["settings", "metadata_tags"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"team": "\\u0000"}',
+        '{"team": "\\ud800"}',
+        '{"team": NaN}',
+        f'{{"team": {"9" * 5000}}}',
+        "[" * 5000,
+        '{"team":' * 3000 + "1" + "}" * 3000,
+    ],
+    ids=["nul", "lone surrogate", "NaN", "endless number", "unclosed", "nested"],
+)
+def test_json_that_cannot_be_stored_is_refused_at_its_field(field: str, text: str) -> None:
+    assert list(errors_of(add(**{field: text}))) == [field]
+    row = make_connection()
+    edited = operator().post(page_of(row), filled(**{field: text}))
+    assert list(errors_of(edited)) == [field]
+    row.refresh_from_db()
+    assert row.settings == row.metadata_tags == {}

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.contrib import admin
+from django.contrib.admin.models import LogEntry
 from django.db import connection as database
 from django.db.models import Model
 from django.test import Client
@@ -265,3 +266,39 @@ def test_markup_in_what_a_provider_sent_stays_text() -> None:
         assert "<script>alert(" not in page
         assert "<b>bold" not in page
         assert "<img src=x>" not in page
+
+
+@pytest.mark.parametrize("model", [model for model, page in admin.site._registry.items() if page.search_fields])
+def test_every_list_can_be_searched_for_a_word(model: type[Model], admin_client: Client) -> None:
+    assert admin_client.get(list_of(model), {"q": "zoe"}).status_code == 200
+
+
+def test_the_log_of_staff_is_searched_by_user_name() -> None:
+    row = make_connection()
+    client = operator()
+    client.post(page_of(row, "suspend"))
+    assert "Suspend." in client.get(list_of(LogEntry), {"q": "operator-zoe"}).content.decode()
+    assert "Suspend." not in client.get(list_of(LogEntry), {"q": "somebody-else"}).content.decode()
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "events/adapterevent/?tenant=%00",
+        "connections/integrationconnection/?status=%00",
+        "connections/integrationconnection/add/?provider=%00",
+        "providers/integrationprovider/%00/change/",
+        "autocomplete/?app_label=webhooks&model_name=webhookregistration&field_name=connection&term=%00",
+    ],
+)
+def test_a_value_no_row_can_have_is_a_bad_request(address: str) -> None:
+    client = operator()
+    client.raise_request_exception = False
+    assert client.get(f"/admin/{address}").status_code == 400
+
+
+def test_a_selection_of_what_is_no_id_is_a_bad_request() -> None:
+    client = operator()
+    client.raise_request_exception = False
+    chosen = {"action": "replay_events", "_selected_action": "not-an-id"}
+    assert client.post(list_of(AdapterEvent), chosen).status_code == 400

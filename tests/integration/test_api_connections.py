@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from typing import Any
 
+import orjson
 import pytest
 from django.db import connection as database
 
@@ -328,3 +330,26 @@ def test_what_is_not_offered_yet_says_so(what: str) -> None:
 def test_oauth_is_not_offered_yet() -> None:
     error_of(client_of(ACME, TENANT_ADMIN).get("/v1/integrations/oauth/fake/authorize"), 501)
     error_of(client_of().get("/v1/integrations/oauth/callback"), 501)
+
+
+def test_a_chunked_body_is_read_like_any_other() -> None:
+    sync_providers()
+    client = client_of()
+    environ: dict[str, Any] = {
+        "HTTP_TRANSFER_ENCODING": "chunked",
+        "wsgi.input": io.BytesIO(orjson.dumps(body())),
+    }
+    # What a server hands over for a chunked body: a stream and no length.
+    sent = client.generic("POST", CONNECTIONS, content_type="application/json", **environ)
+    assert sent.status_code == 201, sent.content
+    huge = {**environ, "wsgi.input": io.BytesIO(b'{"display_name": "' + b"x" * 3_000_000)}
+    assert (
+        error_of(client.generic("POST", CONNECTIONS, content_type="application/json", **huge), 413)["code"]
+        == "PAYLOAD_TOO_LARGE"
+    )
+
+
+@pytest.mark.parametrize("name", ["provider_id", "status"])
+def test_an_empty_filter_is_refused_and_not_taken_for_none(name: str) -> None:
+    make_connection()
+    assert pointers_of(client_of().get(f"{CONNECTIONS}?{name}=")) == {f"/{name}"}

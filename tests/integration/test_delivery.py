@@ -314,7 +314,7 @@ def test_purge_removes_old_events_and_never_undelivered_ones() -> None:
     long_ago = int((timezone.now() - timedelta(days=31)).timestamp() * 1000)
     for number in (1, 2):  # ids are times
         AdapterEvent.objects.filter(dedupe_key=f"event:{number}").update(
-            event_id=uuid.UUID(int=(long_ago << 80) + number)
+            event_id=uuid.UUID(int=(long_ago << 80) + number), received_at=Now() - timedelta(days=31)
         )
     assert purge_batch() == 1
     assert set(AdapterEvent.objects.values_list("dedupe_key", flat=True)) == {"event:2", "event:3"}

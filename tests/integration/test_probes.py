@@ -91,3 +91,10 @@ def test_the_description_comes_as_yaml_or_json() -> None:
         APIClient().get("/schema?format=json"),
     ):
         assert response.json()["openapi"] == "3.1.0"
+
+
+@pytest.mark.parametrize("path", ["/docs", "/redoc"])
+def test_a_page_of_the_api_can_be_asked_for_its_methods(path: str) -> None:
+    response = Client(raise_request_exception=False).options(path)
+    assert response.status_code == 405
+    assert "GET" in response["Allow"]

@@ -56,6 +56,17 @@ SECRETS = [
     "eyJ" + "hbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJl",
     "-----BEGIN RSA " + "PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----",
     "-----BEGIN " + "PRIVATE KEY-----\nMIIE cut off",
+    "-----BEGIN PGP " + "PRIVATE KEY BLOCK-----\nlQOY\n-----END PGP PRIVATE KEY BLOCK-----",
+    "eyJ" + "hbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..48V1_ALb6US04U3b.5eym8TW_c8SuK0lt.SdiwkIr3ajwQzaBtQD_A",
+    "npm" + "_abcdefghijklmnopqrstuvwxyz0123456789",
+    "pypi" + "-AgEIcHlwaS5vcmcCJDAwMDAwMDAw",
+    "AIza" + "SyA1234567890abcdefghijklmnopqrstuv",
+    "ya29" + ".a0AfH6SMBabcdefghijklmnop",
+    "SG" + ".abcdefghijklmnopqrstuv.abcdefghijklmnopqrstuvwxyzABCDEF",
+    "sk" + "-proj-abcdefghijklmnopqrstuvwxyz012345",
+    "hf" + "_abcdefghijklmnopqrstuvwxyzABCDEFGH",
+    "rk" + "_live_abcdefghijklmnop0123",
+    "glrt" + "-abcdefghij0123456789",
 ]
 
 
@@ -72,6 +83,15 @@ def test_values_that_look_like_a_secret_go_under_any_key(secret: str) -> None:
         ("Authorization: Bearer abcdef0123456789", f"Authorization: {REDACTED}"),
         ("https://u:pass@host.example/x", f"https://{REDACTED}@host.example/x"),
         ("https://h.example/x?a=1&access_token=abc&b=2", f"https://h.example/x?a=1&{REDACTED}&b=2"),
+        ("https://h.example/x?private_token=abc&X-Amz-Signature=0f", f"https://h.example/x?{REDACTED}&{REDACTED}"),
+        ("https://abcdefghij0123456789@host.example/x", f"https://{REDACTED}@host.example/x"),
+        ("https://u:p@ss@host.example/x", f"https://{REDACTED}@host.example/x"),
+        ("https://hooks.slack.com/services/T0/B0/abc", f"https://hooks.slack.com/{REDACTED}"),
+        ('{"user": "zoe", "password": "hunter-two"}', f'{{"user": "zoe", "password": "{REDACTED}"}}'),
+        (r"{\"api_key\": \"hunter-two\"}", rf"{{\"api_key\": \"{REDACTED}\"}}"),
+        ("A=1\nDB_PASSWORD=hunter-two\nB=2", f"A=1\nDB_PASSWORD={REDACTED}\nB=2"),
+        ("user: zoe\npassword: hunter2two", f"user: zoe\npassword: {REDACTED}"),
+        ("Basic dXNlcjpwYXNzd29yZA==", REDACTED),
         ("token=eyJ" + "hbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2ln", f"token={REDACTED}"),
     ],
 )
@@ -82,6 +102,31 @@ def test_secrets_inside_a_text_go_and_the_rest_stays(text: str, expected: str) -
 def test_plain_words_stay() -> None:
     for text in ("The bearer of good news", "basic tests", "eyJust a word", "akia", "ghp_short", "a:b@c"):
         assert redact_text(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Add basic authentication to the API",
+        "Fix bearer authentication",
+        "dependabot/npm_and_yarn/lodash@4.17.21",
+        "@scope/pkg@1.2.3",
+        "release pkg@2.0.0-beta.1",
+        "git@github.com:acme/web.git",
+        "ssh://git@git.example/acme/web.git",
+        "actions/checkout@v4.1.1",
+        "https://host.example:8443/repo@main",
+        "Password: reset flow is broken",
+        "feature/whsec_handling",
+    ],
+)
+def test_names_and_titles_that_only_resemble_a_secret_stay(text: str) -> None:
+    assert redact({"title": text}, emails=True) == {"title": text}
+
+
+def test_a_secret_in_the_place_of_a_key_goes() -> None:
+    secret = SECRETS[0]
+    assert redact({"a": [{secret: 1}]}) == {"a": [{REDACTED: 1}]}
 
 
 def test_addresses_go_only_by_policy() -> None:
@@ -116,8 +161,16 @@ def test_what_lies_too_deep_is_cut_off() -> None:
         "-----BEGIN " * 30_000,
         "://a:" * 60_000,
         "@a." * 80_000,
+        "password:" * 30_000,
+        "x@?" + "token" * 60_000 + "&",
+        'password"' * 30_000 + " " * 30_000,
+        "Basic " + "a" * 300_000 + " bearer" * 30_000,
+        "http://" + "a" * 150_000 + ":" + "b" * 150_000 + "= @",
     ],
-    ids=["one long word", "token heads", "dots", "key heads", "addresses", "domains"],
+    ids=[
+        *("one long word", "token heads", "dots", "key heads", "addresses", "domains"),
+        *("labels", "names of a query", "names of an object", "schemes", "a user"),
+    ],
 )
 def test_no_text_takes_more_than_linear_time(text: str) -> None:
     started = time.perf_counter()

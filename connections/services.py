@@ -240,8 +240,11 @@ def _set_wanted_status(row: IntegrationConnection, wanted: str, *, actor: str) -
         wanted = ConnectionStatus.ACTIVE if row.last_verified_at else ConnectionStatus.PENDING_VERIFICATION
     require_move(row.status, wanted)
     operation = "suspended" if wanted == ConnectionStatus.SUSPENDED else "resumed"
+    if row.status == ConnectionStatus.ERROR:
+        # A credential that failed is not proven by a pause: resuming makes it pending. The history keeps the time.
+        row.last_verified_at = None
     row.status, row.streams_stale = wanted, True
-    row.save(update_fields=["status", "streams_stale", "updated_at"])
+    row.save(update_fields=["status", "last_verified_at", "streams_stale", "updated_at"])
     history.record(row, operation, actor=actor)
 
 

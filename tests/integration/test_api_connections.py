@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 import pytest
 from django.db import connection as database
+from django.utils import timezone
 
 from connections.models import ConnectionHistory, ConnectionStatus, IntegrationConnection, StoredSecret
 from connections.secret_store import get_credential, put_credential
@@ -229,6 +230,13 @@ def test_nothing_becomes_active_without_being_verified(status: str) -> None:
     client_of().patch(f"{CONNECTIONS}/{connection.pk}", {"status": "suspended"})
     told = client_of().patch(f"{CONNECTIONS}/{connection.pk}", {"status": "active"}).json()
     assert told["status"] == "pending_verification"
+
+
+def test_a_pause_does_not_prove_a_credential_that_failed() -> None:
+    connection = make_connection(status=ConnectionStatus.ERROR, last_verified_at=timezone.now())
+    url = f"{CONNECTIONS}/{connection.pk}"
+    client_of().patch(url, {"status": "suspended"})
+    assert client_of().patch(url, {"status": "active"}).json()["status"] == "pending_verification"
 
 
 def test_a_good_credential_makes_the_connection_active(provider: Server) -> None:

@@ -18,6 +18,9 @@ MOVES: dict[str, frozenset[str]] = {
     _DELETED: frozenset(),
 }
 
+# Pending or in error says that we cannot call the provider, not that it cannot call us.
+TAKES_EVENTS = (_PENDING, _ACTIVE, _ERROR)
+
 
 def require_move(current: str, wanted: str, *, because: str = "") -> None:
     """Raises ``ServiceError`` (409) unless ``wanted`` may follow ``current``; staying is always allowed."""

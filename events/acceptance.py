@@ -10,7 +10,8 @@ from typing import Any, cast
 
 from django.db import transaction
 
-from connections.models import ConnectionStatus, IntegrationConnection
+from connections.lifecycle import TAKES_EVENTS
+from connections.models import IntegrationConnection
 from events.envelope import problems
 from events.models import AdapterEvent, Source
 from events.services import record
@@ -19,7 +20,6 @@ from providers.document import moment_of
 from providers.spi import ProviderEvent
 
 MAX_SIGNALS_A_REQUEST = 1000
-_TAKES_EVENTS = (ConnectionStatus.PENDING_VERIFICATION, ConnectionStatus.ACTIVE, ConnectionStatus.ERROR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def accept_envelopes(tenant_id: str, envelopes: Sequence[Any]) -> list[Accepted]
         if result is None:
             by_connection[str(uuid.UUID(envelopes[index]["producer_id"]))].append(index)
     connections = IntegrationConnection.objects.for_tenant(tenant_id).filter(
-        pk__in=by_connection, status__in=_TAKES_EVENTS
+        pk__in=by_connection, status__in=TAKES_EVENTS
     )
     known = {str(connection.pk): connection for connection in connections}
     for key, indices in by_connection.items():

@@ -13,7 +13,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -314,14 +314,3 @@ def _pause(attempts: int, retry_after_seconds: float | None) -> float:
     limit = SHORT_PAUSE_LIMIT_SECONDS if attempts <= SHORT_PAUSES else LONG_PAUSE_LIMIT_SECONDS
     pause = min(limit, FIRST_PAUSE_SECONDS * 2 ** min(attempts - 1, 20)) * random.uniform(0.5, 1.0)  # noqa: S311
     return float(max(pause, min(retry_after_seconds or 0.0, 3600.0)))
-
-
-def oldest_due_age(now: datetime) -> float:
-    """Seconds the oldest undelivered event has waited since it came in; 0 with nothing waiting."""
-    oldest = (
-        AdapterEvent.objects.filter(delivery_status__in=UNDELIVERED)
-        .order_by("next_attempt_at")
-        .values_list("received_at", flat=True)
-        .first()
-    )
-    return max((now - oldest).total_seconds(), 0.0) if oldest else 0.0

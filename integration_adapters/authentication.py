@@ -22,7 +22,7 @@ import jwt
 import requests
 import structlog
 from django.conf import settings
-from django.core.cache import caches
+from django.core.cache import cache as remembered
 from jwt.exceptions import PyJWKClientConnectionError
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import APIException, AuthenticationFailed
@@ -162,13 +162,13 @@ def _introspected(token: str) -> dict[str, Any]:
         leeway=LEEWAY_SECONDS,
     )
     cache_key = f"iam:{hashlib.sha256(token.encode()).hexdigest()}"
-    subject = caches["process"].get(cache_key)
+    subject = remembered.get(cache_key)
     if subject is None:
         subject = _ask_identity_service(token)
         # Never remembered longer than the token itself lives.
         remember = min(settings.IAM_CACHE_SECONDS, int(claims["exp"] - time.time()))
         if remember > 0:
-            caches["process"].set(cache_key, subject, remember)
+            remembered.set(cache_key, subject, remember)
     if subject != claims["sub"]:
         raise jwt.InvalidTokenError
     return claims

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
+from django.core.checks import Warning as Caution
+from django.core.management.base import BaseCommand, SystemCheckError
+
+# Neighbours this version has no client for, and what is done instead.
+NOT_SERVED = {
+    "KMS_SERVICE_URL": "secrets are kept encrypted in the database",
+    "BUDGET_SERVICE_URL": "budgets are counted in Redis",
+    "ERIS_SERVICE_URL": "operations are recorded in the history of connections",
+    "ALERTING_SERVICE_URL": "incidents are found in health, logs and metrics",
+}
 
 
 @register()
@@ -19,3 +30,34 @@ def check_identity(**_kwargs: Any) -> list[CheckMessage]:
     elif settings.IAM_MODE == "introspect" and not settings.IAM_SERVICE_URL:
         problem = "IAM_MODE=introspect needs IAM_SERVICE_URL."
     return [Error(problem, id="integration_adapters.E001")] if problem else []
+
+
+@register()
+def check_neighbours(**_kwargs: Any) -> list[CheckMessage]:
+    """integration_adapters.E002: a neighbour is named that nothing would ever be sent to."""
+    return [
+        Error(f"{name} is set, but this version does not call it: {instead}.", id="integration_adapters.E002")
+        for name, instead in NOT_SERVED.items()
+        if getattr(settings, name)
+    ]
+
+
+@register(deploy=True)
+def check_deployment(**_kwargs: Any) -> list[CheckMessage]:
+    """integration_adapters.W001: no provider could reach the webhook URLs; W002: the database is a file."""
+    problems: list[CheckMessage] = []
+    if not settings.PUBLIC_BASE_URL.startswith("https://"):
+        problems.append(
+            Caution("PUBLIC_BASE_URL is not https; webhook URLs begin with it.", id="integration_adapters.W001")
+        )
+    if not settings.DATABASE_URL.startswith(("postgres://", "postgresql://")):
+        problems.append(Caution("DATABASE_URL names no PostgreSQL.", id="integration_adapters.W002"))
+    return problems
+
+
+def refuse_errors(**_kwargs: Any) -> None:
+    """End a process whose settings a check refuses. A WSGI server runs no checks, and Celery drops their findings."""
+    try:
+        BaseCommand().check()
+    except SystemCheckError as error:
+        sys.exit(str(error))

@@ -8,7 +8,7 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 
 class Entry(NamedTuple):
-    """One periodic task. A message that waited longer than its period is dropped: the next one does its work."""
+    """One periodic task. A message that waited longer than its expiry is dropped: the next one does its work."""
 
     name: str
     task: str

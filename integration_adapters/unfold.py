@@ -55,7 +55,7 @@ UNFOLD: dict[str, Any] = {
     "DASHBOARD_CALLBACK": "integration_adapters.dashboard.add_figures",
     "STYLES": [console_style],
     "SIDEBAR": {
-        # Unfold's search keeps its results in the cache; the console must work when the cache is away.
+        # It searches the names of the menu's entries, and they all can be seen.
         "show_search": False,
         "show_all_applications": False,
         "navigation": [

@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.db import connections
 from django.db.models.signals import post_migrate
 
 
@@ -12,14 +13,8 @@ class PollingConfig(AppConfig):
 
         def flag(**kwargs: object) -> None:
             # Migrating backwards removes the tables; there is nothing to look at then.
-            if _tables(str(kwargs["using"])) >= {"polling_cursors", "integration_connections"}:
+            found = connections[str(kwargs["using"])].introspection.table_names()
+            if {"polling_cursors", "integration_connections"} <= set(found):
                 flag_new_streams(using=str(kwargs["using"]))
 
         post_migrate.connect(flag, sender=self, weak=False, dispatch_uid="polling.streams")
-
-
-def _tables(using: str) -> set[str]:
-    from django.db import connections
-
-    with connections[using].cursor() as cursor:
-        return set(connections[using].introspection.table_names(cursor))

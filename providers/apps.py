@@ -1,4 +1,5 @@
-from django.apps import AppConfig, apps
+from django.apps import AppConfig
+from django.db import connections
 from django.db.models.signals import post_migrate
 
 
@@ -12,14 +13,7 @@ class ProvidersConfig(AppConfig):
 
         def sync(**kwargs: object) -> None:
             # Migrating backwards removes the table; there is nothing to sync then.
-            if apps.get_model("providers", "IntegrationProvider")._meta.db_table in _tables(str(kwargs["using"])):
+            if "integration_providers" in connections[str(kwargs["using"])].introspection.table_names():
                 sync_providers(using=str(kwargs["using"]))
 
         post_migrate.connect(sync, sender=self, weak=False, dispatch_uid="providers.sync")
-
-
-def _tables(using: str) -> list[str]:
-    from django.db import connections
-
-    with connections[using].cursor() as cursor:
-        return connections[using].introspection.table_names(cursor)

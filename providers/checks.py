@@ -10,7 +10,7 @@ from django.core.checks import CheckMessage, Error, register
 
 from providers import registry
 
-# Longest published redelivery horizon plus a day..
+# Longest published redelivery horizon plus a day.
 MIN_DEDUPE_MEMORY = timedelta(days=8)
 
 

@@ -21,9 +21,10 @@ from requests_hardened.ip_filter_adapter import IPFilterAdapter
 from urllib3.util.retry import Retry
 
 from providers.answers import AnswerTooLarge, PlainSession, read_body
-from providers.document import parse_json
+from providers.document import moment_of, parse_json
 from providers.errors import AuthFailed, Misconfigured, ProviderError, ProviderFault, RateLimited, Rejected, Unreachable
-from providers.outbound import OutboundPolicy
+from providers.manifest import RateLimitHeaders
+from providers.outbound import DEFAULT_PORTS, OutboundPolicy
 
 CONNECT_TIMEOUT_SECONDS = 5.0
 READ_TIMEOUT_SECONDS = 20.0
@@ -32,8 +33,6 @@ MAX_RESPONSE_BYTES = 20 * 1024 * 1024
 MAX_REDIRECTS = 3
 MAX_RETRY_AFTER_SECONDS = 24 * 3600.0
 USER_AGENT = "integration-adapters/1.0"
-
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 # Only a connection that never opened is tried again here: nothing was sent, so nothing can be done twice.
 # Answers that ask for patience (429, 5xx) become errors and due rows; a worker does not sleep on them.
@@ -48,8 +47,7 @@ class ClientConfig:
 
     base_url: str
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    rate_limit_remaining_header: str = ""
-    rate_limit_reset_header: str = ""
+    rate_limit_headers: RateLimitHeaders = field(default_factory=RateLimitHeaders)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,8 +175,10 @@ class ProviderClient:
         status = answer.status
         if status < 300 or status == 304:
             return answer
-        wait = self._retry_after(answer)
+        wait = _retry_after(answer)
         if status == 429 or (status == 403 and self._says_throttled(answer)):
+            # Only here: a quota's reset is told with every answer, and a fault passes sooner.
+            wait = wait if "retry-after" in answer.headers else self._quota_reset(answer)
             raise RateLimited("The provider's rate limit is reached.", status=status, retry_after_seconds=wait)
         if status in (401, 403):
             raise AuthFailed(f"The provider refused the credential ({status}).", status=status)
@@ -187,24 +187,33 @@ class ProviderClient:
         raise Rejected(f"The provider refused the request ({status}).", status=status)
 
     def _says_throttled(self, answer: Response) -> bool:
-        remaining = self._config.rate_limit_remaining_header
+        remaining = self._config.rate_limit_headers.remaining
         return "retry-after" in answer.headers or bool(remaining and answer.headers.get(remaining) == "0")
 
-    def _retry_after(self, answer: Response) -> float | None:
-        """Seconds to wait: Retry-After in either form (RFC 9110, 10.2.3), else the quota's reset time."""
-        value = answer.headers.get("retry-after", "").strip()
-        now = time.time()
-        seconds: float | None = None
-        if value.isascii() and value.isdigit():
-            seconds = float(value)
-        elif value:
-            seconds = _http_date(value)
-            seconds = seconds - now if seconds is not None else None
-        elif self._config.rate_limit_reset_header:
-            reset = answer.headers.get(self._config.rate_limit_reset_header, "")
-            seconds = float(reset) - now if reset.isascii() and reset.isdigit() else None
-        # Zero or a past time is no hint, not an invitation to try at once.
-        return min(seconds, MAX_RETRY_AFTER_SECONDS) if seconds and seconds > 0 else None
+    def _quota_reset(self, answer: Response) -> float | None:
+        """Seconds until the quota is whole again, in the form the provider's manifest names."""
+        limits, now = self._config.rate_limit_headers, time.time()
+        reset = answer.headers.get(limits.reset, "")
+        if limits.reset_format == "iso8601":
+            moment = moment_of(reset)
+            return _as_wait(moment.timestamp() - now if moment else None)
+        if not (reset.isascii() and reset.isdigit()):
+            return None
+        return _as_wait(float(reset) if limits.reset_format == "delta_seconds" else float(reset) - now)
+
+
+def _retry_after(answer: Response) -> float | None:
+    """Seconds to wait: Retry-After in either form (RFC 9110, 10.2.3)."""
+    value = answer.headers.get("retry-after", "").strip()
+    if value.isascii() and value.isdigit():
+        return _as_wait(float(value))
+    date = _http_date(value) if value else None
+    return _as_wait(date - time.time() if date is not None else None)
+
+
+def _as_wait(seconds: float | None) -> float | None:
+    # Zero or a past time is no hint, not an invitation to try at once.
+    return min(seconds, MAX_RETRY_AFTER_SECONDS) if seconds and seconds > 0 else None
 
 
 def _adapter(*, https: bool, trusted: bool) -> HTTPAdapter:
@@ -217,7 +226,7 @@ def _origin(url: str) -> tuple[str, str, int | None] | None:
     """Scheme, host and effective port (RFC 6454), or ``None`` if the URL has none that could be called."""
     try:
         parts = urlsplit(url)
-        port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
+        port = parts.port or DEFAULT_PORTS.get(parts.scheme)
     except ValueError:
         return None
     return (parts.scheme, parts.hostname.lower(), port) if parts.hostname else None

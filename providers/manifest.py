@@ -1,7 +1,9 @@
 """What a provider imposes on us, as data.
 
 The runtime reads these values instead of knowing providers by name; ``providers.checks`` refuses a
-manifest that contradicts the deployment's settings at boot.
+manifest that contradicts the deployment's settings at boot. Where the runtime has no use for a value
+(``ack_budget_seconds``, ``retry_schedule_seconds``, ``delivery_id_header``, ``ordering_key``,
+``handshake``), it is there for the contract suite and for people.
 """
 
 from __future__ import annotations

@@ -16,7 +16,9 @@ import structlog
 from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
-from connections.models import ConnectionHistory, ConnectionStatus, IntegrationConnection
+from connections import history
+from connections.lifecycle import TAKES_EVENTS
+from connections.models import ConnectionStatus, IntegrationConnection
 from connections.runtime import adapter_for
 from connections.secret_store import SecretUnavailable, secret_store
 from events.models import Source
@@ -33,7 +35,6 @@ from webhooks.results import WebhookResult
 log = structlog.get_logger(__name__)
 
 OPEN_REGISTRATIONS = (RegistrationStatus.PENDING, RegistrationStatus.ACTIVE)
-OPEN_CONNECTIONS = (ConnectionStatus.PENDING_VERIFICATION, ConnectionStatus.ACTIVE, ConnectionStatus.ERROR)
 # A door nobody knows still reads no more than this before it says so.
 UNKNOWN_BODY_LIMIT_BYTES = 1024 * 1024
 
@@ -61,7 +62,7 @@ def find_door(provider_id: str, connection_token: str) -> Door | None:
         registration is None
         or registration.connection.provider_id != provider_id
         or registration.status not in OPEN_REGISTRATIONS
-        or registration.connection.status not in OPEN_CONNECTIONS
+        or registration.connection.status not in TAKES_EVENTS
     ):
         return None
     try:
@@ -156,14 +157,8 @@ def _opened(door: Door) -> None:
             pk=connection.pk, status=ConnectionStatus.PENDING_VERIFICATION
         ).update(status=ConnectionStatus.ACTIVE, last_verified_at=now, updated_at=now)
         if changed:
-            ConnectionHistory.objects.create(
-                tenant_id=connection.tenant_id,
-                connection=connection,
-                operation="verified",
-                actor="system:webhooks",
-                outcome="ok",
-                detail="The first validly signed delivery proved a connection that only receives.",
-            )
+            detail = "The first validly signed delivery proved a connection that only receives."
+            history.record(connection, "verified", actor="system:webhooks", detail=detail)
 
 
 def _duplicate(door: Door, *, count: bool) -> WebhookResult:

@@ -15,7 +15,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from django.core.cache import caches
+from django.core.cache import cache
 from django.core.management import CommandError, call_command
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from rest_framework.exceptions import AuthenticationFailed
@@ -70,7 +70,7 @@ class Identity:
 @pytest.fixture
 def identity(settings: Any) -> Iterator[tuple[Identity, Server]]:
     service = Identity()
-    caches["process"].clear()
+    cache.clear()
     authentication._published_keys.cache_clear()
     with serving(service.handle) as server:
         settings.IAM_ISSUER = ISSUER

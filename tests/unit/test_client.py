@@ -5,6 +5,7 @@ from __future__ import annotations
 import email.utils
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from providers.errors import (
     Rejected,
     Unreachable,
 )
+from providers.manifest import RateLimitHeaders
 from providers.outbound import OutboundPolicy
 from providers.simulation import SimulatedAnswer
 from tests.contract.provider_server import Server, serving
@@ -137,10 +139,39 @@ class TestRetryAfter:
 
     def test_the_reset_of_the_quota_where_nothing_else_is_said(self, server: Server, make_client: MakeClient) -> None:
         always(server, 403, x_remaining="0", x_reset=str(int(time.time()) + 60))
-        error = raised(make_client(rate_limit_remaining_header="x-remaining", rate_limit_reset_header="x-reset"))
+        error = raised(make_client(rate_limit_headers=RateLimitHeaders(remaining="x-remaining", reset="x-reset")))
         assert type(error) is RateLimited
         assert error.retry_after_seconds is not None
         assert 55 < error.retry_after_seconds <= 60
+
+    @pytest.mark.parametrize(
+        ("form", "reset"),
+        [
+            ("delta_seconds", "60"),
+            ("iso8601", (datetime.now(UTC) + timedelta(seconds=600)).isoformat(timespec="seconds")),
+            ("iso8601", (datetime.now(UTC) + timedelta(seconds=600)).strftime("%Y-%m-%dT%H:%MZ")),
+        ],
+    )
+    def test_the_reset_is_read_in_the_form_the_manifest_names(
+        self, server: Server, make_client: MakeClient, form: str, reset: str
+    ) -> None:
+        always(server, 429, x_reset=reset)
+        limits = RateLimitHeaders(reset="x-reset", reset_format=form)  # type: ignore[arg-type]
+        seconds = raised(make_client(rate_limit_headers=limits)).retry_after_seconds
+        assert seconds is not None
+        assert 30 < seconds <= 600
+
+    def test_a_fault_does_not_wait_for_the_quota(self, server: Server, make_client: MakeClient) -> None:
+        always(server, 502, x_remaining="4000", x_reset=str(int(time.time()) + 3000))
+        limits = RateLimitHeaders(remaining="x-remaining", reset="x-reset")
+        error = raised(make_client(rate_limit_headers=limits))
+        assert (type(error), error.retry_after_seconds) == (ProviderFault, None)
+
+    @pytest.mark.parametrize("form", ["epoch_seconds", "delta_seconds", "iso8601"])
+    def test_a_reset_that_cannot_be_read_is_no_hint(self, server: Server, make_client: MakeClient, form: str) -> None:
+        always(server, 429, x_reset="soon")
+        limits = RateLimitHeaders(reset="x-reset", reset_format=form)  # type: ignore[arg-type]
+        assert raised(make_client(rate_limit_headers=limits)).retry_after_seconds is None
 
     def test_a_refusal_that_says_wait_is_no_refused_credential(self, server: Server, make_client: MakeClient) -> None:
         always(server, 403, retry_after="5")

@@ -18,7 +18,6 @@ from providers.manifest import MIB, Manifest, RateLimitHeaders
 from providers.spi import Adapter, Identity
 
 DEFAULT_BASE_URL = "https://api.github.com"
-RATE_LIMIT = RateLimitHeaders(limit="x-ratelimit-limit", remaining="x-ratelimit-remaining", reset="x-ratelimit-reset")
 # Installation tokens hold dots and are over 500 characters long since they became JWTs.
 _TOKEN = re.compile(r"[!-~]{1,4096}", re.ASCII)
 
@@ -36,7 +35,9 @@ class GitHubAdapter(Adapter):
         # Nothing is redelivered by itself, but a person or script can for 3 days, on Enterprise Server 7.
         redelivery_horizon=timedelta(days=7),
         delivery_id_header="x-github-delivery",
-        rate_limit_headers=RATE_LIMIT,
+        rate_limit_headers=RateLimitHeaders(
+            limit="x-ratelimit-limit", remaining="x-ratelimit-remaining", reset="x-ratelimit-reset"
+        ),
         documentation="https://docs.github.com/en/webhooks/using-webhooks/best-practices-for-using-webhooks",
     )
 
@@ -105,8 +106,7 @@ class GitHubAdapter(Adapter):
                 "X-GitHub-Api-Version": api_version or self.api_versions[0],
                 "Authorization": f"Bearer {token}",
             },
-            rate_limit_remaining_header=RATE_LIMIT.remaining,
-            rate_limit_reset_header=RATE_LIMIT.reset,
+            rate_limit_headers=self.manifest.rate_limit_headers,
         )
 
     def verify(self, client: ProviderClient) -> Identity:

@@ -126,7 +126,7 @@ class JiraAdapter(Adapter):
         return ClientConfig(
             base_url=base_url,
             headers={"Authorization": authorization},
-            rate_limit_remaining_header=self.manifest.rate_limit_headers.remaining,
+            rate_limit_headers=self.manifest.rate_limit_headers,
         )
 
     def verify(self, client: ProviderClient) -> Identity:

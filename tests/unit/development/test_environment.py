@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -80,10 +79,8 @@ def test_a_newer_python_beside_an_old_one_is_found_and_set_up_once(clone: Clone)
     assert python == clone.directory / ".venv" / "bin" / "python"
     assert first.stderr.count("\n") == 1  # one line of progress
 
-    began = time.monotonic()
     second = clone.set_up()
     assert (second.stdout, second.stderr) == (first.stdout, "")
-    assert time.monotonic() - began < 2
 
     clone.requirements.write_text("# changed\n")
     assert "Installing" in clone.set_up().stderr

@@ -21,20 +21,28 @@ class ActionStatus(models.TextChoices):
 class NormalisedAction(models.Model):
     """One canonical command: asked for once, done once."""
 
-    action_id = models.UUIDField(primary_key=True, default=uuid6.uuid7, editable=False)
-    tenant_id = models.CharField(max_length=100, db_index=True)
-    provider = models.ForeignKey(IntegrationProvider, on_delete=models.PROTECT, related_name="actions")
-    connection = models.ForeignKey(IntegrationConnection, on_delete=models.CASCADE, related_name="actions")
+    action_id = models.UUIDField(
+        primary_key=True, default=uuid6.uuid7, editable=False, help_text="Time-ordered (UUID 7)."
+    )
+    tenant_id = models.CharField(max_length=100, db_index=True, help_text="Tenant it belongs to.")
+    provider = models.ForeignKey(
+        IntegrationProvider, on_delete=models.PROTECT, related_name="actions", help_text="Done there."
+    )
+    connection = models.ForeignKey(
+        IntegrationConnection, on_delete=models.CASCADE, related_name="actions", help_text="Done there."
+    )
     canonical_type = models.CharField(max_length=60, help_text="What is to be done, provider-free.")
     target = models.JSONField(default=dict, help_text="What it is done to.")
-    payload = models.JSONField(default=dict, help_text="What is said or set; redacted in lists.")
+    payload = models.JSONField(default=dict, help_text="What is said or set.")
     idempotency_key = models.CharField(max_length=200, help_text="The same key is the same action.")
-    correlation_id = models.CharField(max_length=200, blank=True)
-    status = models.CharField(max_length=20, choices=ActionStatus, default=ActionStatus.PENDING)
+    correlation_id = models.CharField(max_length=200, blank=True, help_text="The caller's own id for it.")
+    status = models.CharField(
+        max_length=20, choices=ActionStatus, default=ActionStatus.PENDING, help_text="How far it is."
+    )
     result = models.JSONField(default=dict, blank=True, help_text="Provider's id and URL of what was made.")
-    attempts = models.PositiveIntegerField(default=0)
-    error = models.TextField(blank=True)
-    completed_at = models.DateTimeField(null=True, blank=True)
+    attempts = models.PositiveIntegerField(default=0, help_text="Calls tried.")
+    error = models.TextField(blank=True, help_text="Last failure, in words a person can act on.")
+    completed_at = models.DateTimeField(null=True, blank=True, help_text="Ended, well or not.")
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 

@@ -30,6 +30,11 @@ REFUSALS = Counter(
     "Calls not made because of the budget; cause is limit or unreachable.",
     ["resource_type", "tenant", "cause"],
 )
+UNREACHABLE = Counter(
+    "integration_budget_unreachable_total",
+    "Times the budget could not be asked; mode is what BUDGET_FAIL_MODE made of it: open or closed.",
+    ["resource_type", "tenant", "mode"],
+)
 TIMEOUT_SECONDS = 1.0
 UNREACHABLE_RETRY_SECONDS = 30.0
 
@@ -80,6 +85,7 @@ def budget() -> Budget:
 
 def _unreachable(tenant_id: str, resource_type: str, cause: str) -> Decision:
     mode = settings.BUDGET_FAIL_MODE or ("closed" if _is_poll(resource_type) else "open")
+    UNREACHABLE.labels(resource_type, tenant_id, mode).inc()
     log.warning("budget_unreachable", tenant_id=tenant_id, resource_type=resource_type, cause=cause, mode=mode)
     if mode == "open":
         return Decision(allowed=True, reason="The budget cannot be asked; allowed by BUDGET_FAIL_MODE.")

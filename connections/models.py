@@ -37,7 +37,9 @@ def no_capabilities() -> dict[str, bool]:
 class IntegrationConnection(models.Model):
     """One tenant's authorised link to a provider."""
 
-    connection_id = models.UUIDField(primary_key=True, default=uuid6.uuid7, editable=False)
+    connection_id = models.UUIDField(
+        primary_key=True, default=uuid6.uuid7, editable=False, help_text="Time-ordered (UUID 7)."
+    )
     tenant_id = models.CharField(max_length=100, db_index=True, help_text="Tenant that owns the connection.")
     provider = models.ForeignKey(
         IntegrationProvider, on_delete=models.PROTECT, related_name="connections", help_text="Tool it leads to."
@@ -102,6 +104,11 @@ class IntegrationConnection(models.Model):
         """Whether the capability is switched on for this connection."""
         return bool(self.enabled_capabilities.get(capability))
 
+    @property
+    def only_receives(self) -> bool:
+        """Whether it is used for webhooks alone: its first valid delivery is then its verification."""
+        return not self.uses("polling") and not self.uses("outbound_actions")
+
     def count_duplicates(self, number: int) -> None:
         """Count repetitions where they are kept, so that received = stored + duplicates holds at every instant."""
         IntegrationConnection.objects.filter(pk=self.pk).update(
@@ -112,8 +119,10 @@ class IntegrationConnection(models.Model):
 class StoredSecret(models.Model):
     """A secret at rest in the embedded store: ciphertext only, found by reference."""
 
-    secret_id = models.UUIDField(primary_key=True, default=uuid6.uuid7, editable=False)
-    tenant_id = models.CharField(max_length=100, db_index=True)
+    secret_id = models.UUIDField(
+        primary_key=True, default=uuid6.uuid7, editable=False, help_text="Time-ordered (UUID 7)."
+    )
+    tenant_id = models.CharField(max_length=100, db_index=True, help_text="Tenant it belongs to.")
     name = models.CharField(
         max_length=100, blank=True, help_text="Well-known name, such as platform/pm3; empty for generated references."
     )
@@ -142,9 +151,13 @@ class HistoryQuerySet(TenantQuerySet):
 class ConnectionHistory(models.Model):
     """Evidence: every change of a connection, who made it and why. Rows are only ever added."""
 
-    entry_id = models.UUIDField(primary_key=True, default=uuid6.uuid7, editable=False)
-    tenant_id = models.CharField(max_length=100, db_index=True)
-    connection = models.ForeignKey(IntegrationConnection, on_delete=models.CASCADE, related_name="history")
+    entry_id = models.UUIDField(
+        primary_key=True, default=uuid6.uuid7, editable=False, help_text="Time-ordered (UUID 7)."
+    )
+    tenant_id = models.CharField(max_length=100, db_index=True, help_text="Tenant it belongs to.")
+    connection = models.ForeignKey(
+        IntegrationConnection, on_delete=models.CASCADE, related_name="history", help_text="What was changed."
+    )
     operation = models.CharField(max_length=50, help_text="What was done: created, verified, suspended …")
     actor = models.CharField(max_length=200, help_text="Staff user, API client or service part.")
     outcome = models.CharField(max_length=20, help_text="ok or failed.")

@@ -89,7 +89,8 @@ def update_connection(connection: IntegrationConnection, *, actor: str, **change
     """Change what may be changed: name, capabilities, tags, settings, API version, status.
 
     Each given value replaces the old one whole. ``status`` may be ``active`` or ``suspended``. A changed
-    address makes an active connection pending again: its credential was proven elsewhere.
+    address makes an active connection pending again: its credential was proven elsewhere. So does the first
+    use for calls of a connection that was proven by a delivery alone.
     """
     with transaction.atomic():
         row = _locked(connection)
@@ -98,11 +99,14 @@ def update_connection(connection: IntegrationConnection, *, actor: str, **change
         new = _checked_changes(row, adapter, changes)
         changed = sorted(name for name, value in new.items() if getattr(row, name) != value)
         moved = "settings" in changed and validation.origin(new["settings"]) != validation.origin(row.settings)
+        only_received = row.only_receives
         for name in changed:
             setattr(row, name, new[name])
-        if moved and row.auth_ref and row.status in (ConnectionStatus.ACTIVE, ConnectionStatus.ERROR):
+        # A delivery proved its sender, not a credential that no call was made with.
+        unproven = moved or (only_received and not row.only_receives and not row.account)
+        if unproven and row.auth_ref and row.status in (ConnectionStatus.ACTIVE, ConnectionStatus.ERROR):
             row.status = ConnectionStatus.PENDING_VERIFICATION
-        if moved:
+        if unproven:
             row.last_verified_at = None
         if changed:
             row.streams_stale = True

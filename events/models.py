@@ -42,12 +42,21 @@ class AdapterEventQuerySet(TenantQuerySet):
 class AdapterEvent(models.Model):
     """The durable row of one provider event. Written once by ``events.services.record``."""
 
-    event_id = models.UUIDField(primary_key=True, default=uuid6.uuid7, editable=False)
-    connection = models.ForeignKey(IntegrationConnection, on_delete=models.CASCADE, related_name="events")
+    event_id = models.UUIDField(
+        primary_key=True, default=uuid6.uuid7, editable=False, help_text="Time-ordered (UUID 7)."
+    )
+    connection = models.ForeignKey(
+        IntegrationConnection, on_delete=models.CASCADE, related_name="events", help_text="Received as."
+    )
     tenant_id = models.CharField(max_length=100, help_text="Tenant that owns the connection.")
     # No database constraint: every insert of every tenant would lock the same row of a table of a few rows.
     provider = models.ForeignKey(
-        IntegrationProvider, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+        IntegrationProvider,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+        help_text="Tool it came from.",
     )
     provider_event_type = models.CharField(max_length=120, help_text="The provider's own name for it.")
     source = models.CharField(max_length=10, choices=Source, help_text="Road it came in by.")
@@ -65,18 +74,22 @@ class AdapterEvent(models.Model):
     occurred_at = models.DateTimeField(null=True, blank=True, help_text="The provider's clock; empty if it gave none.")
     received_at = models.DateTimeField(db_default=Now(), help_text="Our clock.")
     payload = models.BinaryField(help_text="Redacted JSON of the provider, zstd.")
-    delivery_status = models.CharField(max_length=10, choices=DeliveryStatus, default=DeliveryStatus.PENDING)
+    delivery_status = models.CharField(
+        max_length=10, choices=DeliveryStatus, default=DeliveryStatus.PENDING, help_text="On its way out."
+    )
     ignored_reason = models.CharField(max_length=200, blank=True, help_text="Why it becomes no signal.")
     attempts = models.PositiveIntegerField(default=0, help_text="Deliveries tried.")
     next_attempt_at = models.DateTimeField(
         db_default=Now(), help_text="When it is due. While a worker holds it: when its lease ends."
     )
     lease_token = models.UUIDField(null=True, blank=True, editable=False, help_text="Fencing token of the holder.")
-    first_attempt_at = models.DateTimeField(null=True, blank=True, help_text="Start of the 24 hours of retries.")
-    delivered_at = models.DateTimeField(null=True, blank=True)
+    first_attempt_at = models.DateTimeField(null=True, blank=True, help_text="Start of the time for retries.")
+    delivered_at = models.DateTimeField(null=True, blank=True, help_text="When the signal was taken.")
     last_error_code = models.CharField(max_length=60, blank=True, help_text="Closed set; groups dead events.")
     last_error = models.TextField(blank=True, help_text="Last failure in words; redacted.")
-    signal_id = models.UUIDField(null=True, blank=True, help_text="Derived from connection and dedupe key.")
+    signal_id = models.UUIDField(
+        null=True, blank=True, help_text="Derived from connection and dedupe key; for the API source as handed in."
+    )
     signal_type = models.CharField(max_length=60, blank=True, help_text="Canonical type; empty if ignored.")
     envelope = models.BinaryField(null=True, blank=True, help_text="SignalEnvelope as delivered, zstd.")
     created_at = models.DateTimeField(db_default=Now())
@@ -132,11 +145,15 @@ class AdapterEvent(models.Model):
 class DeliveryAttempt(models.Model):
     """Evidence of one failed delivery; the successful one is the event's own ``delivered_at``."""
 
-    attempt_id = models.UUIDField(primary_key=True, default=uuid6.uuid7, editable=False)
-    tenant_id = models.CharField(max_length=100, db_index=True)
-    event = models.ForeignKey(AdapterEvent, on_delete=models.CASCADE, related_name="failed_attempts")
+    attempt_id = models.UUIDField(
+        primary_key=True, default=uuid6.uuid7, editable=False, help_text="Time-ordered (UUID 7)."
+    )
+    tenant_id = models.CharField(max_length=100, db_index=True, help_text="Tenant it belongs to.")
+    event = models.ForeignKey(
+        AdapterEvent, on_delete=models.CASCADE, related_name="failed_attempts", help_text="What could not be delivered."
+    )
     number = models.PositiveIntegerField(help_text="First, second, …")
-    error_code = models.CharField(max_length=60)
+    error_code = models.CharField(max_length=60, help_text="Closed set.")
     error = models.TextField(help_text="Redacted.")
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -157,9 +174,13 @@ class SignalProducer(models.Model):
     """What the ingestion service knows of a connection as a producer of signals."""
 
     connection = models.OneToOneField(
-        IntegrationConnection, primary_key=True, on_delete=models.CASCADE, related_name="producer"
+        IntegrationConnection,
+        primary_key=True,
+        on_delete=models.CASCADE,
+        related_name="producer",
+        help_text="The producer.",
     )
-    tenant_id = models.CharField(max_length=100, db_index=True)
+    tenant_id = models.CharField(max_length=100, db_index=True, help_text="Tenant it belongs to.")
     signal_types = models.JSONField(default=list, help_text="Signal types registered there.")
     schema_version = models.CharField(max_length=20, help_text="Envelope version registered there.")
     created_at = models.DateTimeField(auto_now_add=True)

@@ -27,9 +27,13 @@ class PollOutcome(models.TextChoices):
 class PollingCursor(models.Model):
     """One stream of one connection: where it stands, when it is due, who holds it."""
 
-    cursor_id = models.UUIDField(primary_key=True, default=uuid6.uuid7, editable=False)
-    tenant_id = models.CharField(max_length=100, db_index=True)
-    connection = models.ForeignKey(IntegrationConnection, on_delete=models.CASCADE, related_name="cursors")
+    cursor_id = models.UUIDField(
+        primary_key=True, default=uuid6.uuid7, editable=False, help_text="Time-ordered (UUID 7)."
+    )
+    tenant_id = models.CharField(max_length=100, db_index=True, help_text="Tenant it belongs to.")
+    connection = models.ForeignKey(
+        IntegrationConnection, on_delete=models.CASCADE, related_name="cursors", help_text="Polled as."
+    )
     stream = models.CharField(max_length=60, help_text="Stream of the adapter.")
     partition = models.CharField(
         max_length=200, blank=True, help_text="Part of the stream, such as a repository; empty if it has no parts."
@@ -95,12 +99,18 @@ UNFINISHED = (BackfillStatus.PENDING, BackfillStatus.RUNNING)
 class Backfill(models.Model):
     """A window of the past read beside live polling, without moving its cursor."""
 
-    backfill_id = models.UUIDField(primary_key=True, default=uuid6.uuid7, editable=False)
-    tenant_id = models.CharField(max_length=100, db_index=True)
-    connection = models.ForeignKey(IntegrationConnection, on_delete=models.CASCADE, related_name="backfills")
+    backfill_id = models.UUIDField(
+        primary_key=True, default=uuid6.uuid7, editable=False, help_text="Time-ordered (UUID 7)."
+    )
+    tenant_id = models.CharField(max_length=100, db_index=True, help_text="Tenant it belongs to.")
+    connection = models.ForeignKey(
+        IntegrationConnection, on_delete=models.CASCADE, related_name="backfills", help_text="Read as."
+    )
     since = models.DateTimeField(help_text="Start of the window, provider's clock.")
     until = models.DateTimeField(help_text="End of the window, provider's clock.")
-    status = models.CharField(max_length=20, choices=BackfillStatus, default=BackfillStatus.PENDING)
+    status = models.CharField(
+        max_length=20, choices=BackfillStatus, default=BackfillStatus.PENDING, help_text="How far it is."
+    )
     requested_by = models.CharField(max_length=200, blank=True, help_text="Who asked for it.")
     parts_total = models.PositiveIntegerField(default=0, help_text="Streams and parts to read.")
     parts_done = models.PositiveIntegerField(default=0, help_text="Streams and parts read to the end.")
@@ -109,11 +119,11 @@ class Backfill(models.Model):
     events_found = models.PositiveBigIntegerField(default=0, help_text="Events the pages held.")
     events_new = models.PositiveBigIntegerField(default=0, help_text="Events that were not known before.")
     next_run_at = models.DateTimeField(help_text="When it is due. While a run holds it: when its lease ends.")
-    lease_token = models.UUIDField(null=True, blank=True, editable=False)
-    consecutive_failures = models.PositiveIntegerField(default=0)
-    last_error = models.TextField(blank=True)
-    started_at = models.DateTimeField(null=True, blank=True)
-    completed_at = models.DateTimeField(null=True, blank=True)
+    lease_token = models.UUIDField(null=True, blank=True, editable=False, help_text="Fencing token of the holder.")
+    consecutive_failures = models.PositiveIntegerField(default=0, help_text="Failed pages since the last good one.")
+    last_error = models.TextField(blank=True, help_text="Last failure, in words a person can act on.")
+    started_at = models.DateTimeField(null=True, blank=True, help_text="First page asked for.")
+    completed_at = models.DateTimeField(null=True, blank=True, help_text="Ended, well or not.")
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 

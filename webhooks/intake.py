@@ -151,8 +151,7 @@ def _opened(door: Door) -> None:
             status=RegistrationStatus.ACTIVE, last_received_at=now
         )
     connection = door.connection
-    only_receives = not connection.uses("polling") and not connection.uses("outbound_actions")
-    if connection.status == ConnectionStatus.PENDING_VERIFICATION and only_receives:
+    if connection.status == ConnectionStatus.PENDING_VERIFICATION and connection.only_receives:
         changed = IntegrationConnection.objects.filter(
             pk=connection.pk, status=ConnectionStatus.PENDING_VERIFICATION
         ).update(status=ConnectionStatus.ACTIVE, last_verified_at=now, updated_at=now)

@@ -19,7 +19,9 @@ class RegistrationStatus(models.TextChoices):
 class WebhookRegistration(models.Model):
     """A URL handed to a provider, and how its requests prove themselves."""
 
-    registration_id = models.UUIDField(primary_key=True, default=uuid6.uuid7, editable=False)
+    registration_id = models.UUIDField(
+        primary_key=True, default=uuid6.uuid7, editable=False, help_text="Time-ordered (UUID 7)."
+    )
     tenant_id = models.CharField(max_length=100, db_index=True, help_text="Tenant that owns the connection.")
     connection = models.ForeignKey(
         IntegrationConnection, on_delete=models.CASCADE, related_name="registrations", help_text="Connection it feeds."
@@ -41,7 +43,12 @@ class WebhookRegistration(models.Model):
     events_subscribed = models.JSONField(
         default=list, blank=True, help_text="Events asked for at the provider, in its words; empty means all."
     )
-    status = models.CharField(max_length=20, choices=RegistrationStatus, default=RegistrationStatus.PENDING)
+    status = models.CharField(
+        max_length=20,
+        choices=RegistrationStatus,
+        default=RegistrationStatus.PENDING,
+        help_text="Pending until the first valid delivery; suspended and deleted doors answer like unknown ones.",
+    )
     last_received_at = models.DateTimeField(null=True, blank=True, help_text="Last verified delivery, to the minute.")
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)

@@ -232,6 +232,14 @@ def test_nothing_becomes_active_without_being_verified(status: str) -> None:
     assert told["status"] == "pending_verification"
 
 
+def test_a_delivery_proves_no_credential_for_calls() -> None:
+    connection = make_connection(enabled_capabilities={"webhook": True, "polling": False, "outbound_actions": False})
+    url = f"{CONNECTIONS}/{connection.pk}"
+    told = client_of().patch(url, {"enabled_capabilities": {"webhook": True, "polling": True}}).json()
+    assert told["status"] == "pending_verification"
+    assert told["last_verified_at"] is None
+
+
 def test_a_pause_does_not_prove_a_credential_that_failed() -> None:
     connection = make_connection(status=ConnectionStatus.ERROR, last_verified_at=timezone.now())
     url = f"{CONNECTIONS}/{connection.pk}"

@@ -7,8 +7,9 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from actions.models import ActionStatus, NormalisedAction
+from connections.console import OfConnection
 from providers.console.base import EvidenceAdmin
-from providers.console.display import EMPTY, age, column, error_line, json_block, label, link, moment, text_block
+from providers.console.display import EMPTY, age, column, error_line, json_block, label, moment, text_block
 from providers.console.filters import (
     ChoiceFilter,
     ConnectionFilter,
@@ -36,7 +37,7 @@ class ActionStatusFilter(ChoiceFilter):
 
 
 @admin.register(NormalisedAction)
-class ActionAdmin(EvidenceAdmin):
+class ActionAdmin(OfConnection, EvidenceAdmin):
     list_display = ("canonical_type", "status_label", "connection_link", "tenant_id", "attempts", "trouble", "asked")
     list_select_related = ("connection",)
     list_filter = (
@@ -81,10 +82,6 @@ class ActionAdmin(EvidenceAdmin):
     @column("asked")
     def asked(self, action: NormalisedAction) -> str | SafeString:
         return age(action.created_at)
-
-    @column("connection")
-    def connection_link(self, action: NormalisedAction) -> SafeString:
-        return link("connections_integrationconnection_change", action.connection, action.connection_id)
 
     @column("asked")
     def asked_exactly(self, action: NormalisedAction) -> str | SafeString:

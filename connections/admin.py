@@ -11,6 +11,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.safestring import SafeString
 
+from connections.console import OfConnection
 from connections.errors import ServiceError
 from connections.forms import credential_fields, form_for
 from connections.lifecycle import MOVES
@@ -324,7 +325,7 @@ def _failed_at(connection: IntegrationConnection) -> str:
 
 
 @admin.register(ConnectionHistory)
-class HistoryAdmin(EvidenceAdmin):
+class HistoryAdmin(OfConnection, EvidenceAdmin):
     list_display = ("operation", "outcome_label", "connection_link", "tenant_id", "actor", "what", "when")
     list_select_related = ("connection",)
     list_filter = (
@@ -342,10 +343,6 @@ class HistoryAdmin(EvidenceAdmin):
     @column("outcome")
     def outcome_label(self, entry: ConnectionHistory) -> SafeString:
         return label(entry.outcome, OUTCOME_COLOURS.get(entry.outcome, ""))
-
-    @column("connection")
-    def connection_link(self, entry: ConnectionHistory) -> SafeString:
-        return link("connections_integrationconnection_change", entry.connection, entry.connection_id)
 
     @column("detail")
     def what(self, entry: ConnectionHistory) -> str | SafeString:

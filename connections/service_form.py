@@ -27,7 +27,7 @@ class ServiceForm(ModelForm):
 
     def perform(self, cleaned: dict[str, Any]) -> Any:
         """Do it and return the row. Raises ``ServiceError``."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define perform()")
 
     def clean(self) -> dict[str, Any]:
         cleaned = dict(super().clean() or {})

@@ -7,6 +7,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
+from connections.console import OfConnection
 from events.models import AdapterEvent, DeliveryAttempt, DeliveryStatus, Source
 from events.services import envelope_of, replay
 from providers.console.base import EvidenceAdmin, EvidenceInline, actor_of
@@ -62,7 +63,7 @@ class AttemptInline(EvidenceInline):
 
 
 @admin.register(AdapterEvent)
-class EventAdmin(EvidenceAdmin):
+class EventAdmin(OfConnection, EvidenceAdmin):
     list_display = (
         "provider_event_type",
         "status_label",
@@ -162,10 +163,6 @@ class EventAdmin(EvidenceAdmin):
     @column("received")
     def received(self, event: AdapterEvent) -> str | SafeString:
         return age(event.received_at)
-
-    @column("connection")
-    def connection_link(self, event: AdapterEvent) -> SafeString:
-        return link("connections_integrationconnection_change", event.connection, event.connection_id)
 
     @column("happened (provider's clock)")
     def happened(self, event: AdapterEvent) -> str | SafeString:

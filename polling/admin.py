@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminSplitDateTimeWidget
 
+from connections.console import OfConnection
 from connections.errors import ServiceError
 from connections.models import ConnectionStatus
 from connections.service_form import ServiceForm
@@ -113,7 +114,7 @@ class CursorInline(CursorDisplay, EvidenceInline):
 
 
 @admin.register(PollingCursor)
-class CursorAdmin(CursorDisplay, ConsoleAdmin):
+class CursorAdmin(OfConnection, CursorDisplay, ConsoleAdmin):
     list_display = (
         "stream",
         "partition",
@@ -190,10 +191,6 @@ class CursorAdmin(CursorDisplay, ConsoleAdmin):
         poll_now(cursor.connection, actor=actor_of(request))
         return f"{cursor.connection} is due for polling now."
 
-    @column("connection")
-    def connection_link(self, cursor: PollingCursor) -> SafeString:
-        return link("connections_integrationconnection_change", cursor.connection, cursor.connection_id)
-
     @column("last poll")
     def polled_exactly(self, cursor: PollingCursor) -> str | SafeString:
         return moment(cursor.last_polled_at)
@@ -265,7 +262,7 @@ class BackfillInline(EvidenceInline):
 
 
 @admin.register(Backfill)
-class BackfillAdmin(ConsoleAdmin):
+class BackfillAdmin(OfConnection, ConsoleAdmin):
     list_display = ("window", "status_label", "connection_link", "tenant_id", "bar", "found", "trouble", "asked")
     list_select_related = ("connection",)
     list_filter = (
@@ -339,10 +336,6 @@ class BackfillAdmin(ConsoleAdmin):
     @column("status")
     def status_label(self, backfill: Backfill) -> SafeString:
         return label(backfill.get_status_display(), STATUS_COLOURS[backfill.status])
-
-    @column("connection")
-    def connection_link(self, backfill: Backfill) -> SafeString:
-        return link("connections_integrationconnection_change", backfill.connection, backfill.connection_id)
 
     @column("progress")
     def bar(self, backfill: Backfill) -> SafeString:

@@ -17,6 +17,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
+from connections.console import OfConnection
 from connections.errors import ServiceError
 from connections.models import ConnectionStatus, IntegrationConnection
 from connections.service_form import ServiceForm
@@ -133,7 +134,7 @@ class RegistrationInline(EvidenceInline):
 
 
 @admin.register(WebhookRegistration)
-class RegistrationAdmin(ConsoleAdmin):
+class RegistrationAdmin(OfConnection, ConsoleAdmin):
     list_display = ("registration_id", "status_label", "connection_link", "tenant_id", "scheme", "received", "made")
     list_select_related = ("connection",)
     list_filter = (
@@ -227,10 +228,6 @@ class RegistrationAdmin(ConsoleAdmin):
     @column("status")
     def status_label(self, registration: WebhookRegistration) -> SafeString:
         return label(registration.get_status_display(), STATUS_COLOURS[registration.status])
-
-    @column("connection")
-    def connection_link(self, registration: WebhookRegistration) -> SafeString:
-        return link("connections_integrationconnection_change", registration.connection, registration.connection_id)
 
     @column("URL, token hidden")
     def address(self, registration: WebhookRegistration) -> str:

@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 
 from connections.errors import error_response
-from webhooks.intake import UNKNOWN_BODY_LIMIT_BYTES, find_door, take_in, too_large
+from webhooks.intake import UNKNOWN_BODY_LIMIT_BYTES, find_door, refuse_unread, take_in
 from webhooks.results import WebhookResult
 
 log = structlog.get_logger(__name__)
@@ -40,7 +40,7 @@ def receive(request: HttpRequest, provider_id: str, connection_token: str) -> Ht
     limit = door.body_limit_bytes if door else UNKNOWN_BODY_LIMIT_BYTES
     body = _read(_stream(request), limit)
     if door is not None and body is None:
-        return _answer(too_large(door))
+        return _answer(refuse_unread(door))
     headers = {name.lower(): value for name, value in request.headers.items()}
     return _answer(take_in(door, body or b"", headers))
 

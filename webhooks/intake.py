@@ -79,10 +79,17 @@ def take_in(door: Door | None, body: bytes, headers: Mapping[str, str]) -> Webho
     return result
 
 
+def refuse_unread(door: Door) -> WebhookResult:
+    """The refusal, counted, of a body that was over the cap before it was read whole."""
+    result = _too_large(door)
+    _count(door, result)
+    return result
+
+
 def _take_in(door: Door, body: bytes, headers: Mapping[str, str]) -> WebhookResult:
     manifest = door.adapter.manifest
     if len(body) > door.body_limit_bytes:
-        return too_large(door)
+        return _too_large(door)
     try:
         verified = _verify(door, body, headers)
         protection = WebhookReplayProtection(manifest.timestamp_tolerance_seconds)
@@ -172,7 +179,7 @@ def _fault(door: Door) -> WebhookResult:
     return WebhookResult(False, "Temporarily unavailable.", status, "fault", "TEMPORARILY_UNAVAILABLE")
 
 
-def too_large(door: Door) -> WebhookResult:
+def _too_large(door: Door) -> WebhookResult:
     """The refusal of a body over the provider's cap."""
     limit = f"The body is larger than {door.body_limit_bytes} bytes."
     return WebhookResult(False, limit, 413, "too_large", "PAYLOAD_TOO_LARGE")

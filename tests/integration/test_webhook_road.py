@@ -12,6 +12,7 @@ import pytest
 from django.db import connection as database
 from django.test import Client
 from django.utils import timezone
+from prometheus_client import REGISTRY
 
 from connections.models import ConnectionStatus
 from events.models import AdapterEvent, DeliveryStatus
@@ -210,6 +211,16 @@ def test_a_body_over_the_cap_is_413() -> None:
     answer = sender.post(body, sender.signed(body))
     assert answer.status_code == 413
     assert code_of(answer) == "PAYLOAD_TOO_LARGE"
+
+
+@pytest.mark.parametrize(("outcome", "fills_the_cap"), [("too_large", 1.1), ("signature_mismatch", 0.1)])
+def test_every_refusal_at_the_door_is_counted_by_its_reason(outcome: str, fills_the_cap: float) -> None:
+    body = b" " * int(registry.get("fake").manifest.body_limit_bytes * fills_the_cap)
+    sender = Sender()
+    labels = {"provider": "fake", "tenant": sender.connection.tenant_id, "outcome": outcome}
+    before = REGISTRY.get_sample_value("integration_webhooks_total", labels) or 0.0
+    sender.post(body, sender.signed(b"something else"))
+    assert REGISTRY.get_sample_value("integration_webhooks_total", labels) == before + 1
 
 
 def test_a_handshake_is_answered_after_verification_only() -> None:

@@ -136,7 +136,6 @@ class ConnectionAdmin(ConsoleAdmin):
         "failures",
         "error_text",
         "events_link",
-        "duplicates_received",
         "connection_id",
         "made_exactly",
         "changed_exactly",
@@ -149,7 +148,7 @@ class ConnectionAdmin(ConsoleAdmin):
                     ("status_label", "provider", "tenant_id"),
                     ("verified", "success", "failures"),
                     "error_text",
-                    ("events_link", "duplicates_received"),
+                    "events_link",
                 )
             },
         ),

@@ -67,9 +67,13 @@ class IntegrationConnection(models.Model):
     last_error = models.TextField(blank=True, help_text="Last failure, in words a person can act on.")
     last_error_at = models.DateTimeField(null=True, blank=True, help_text="When it last failed.")
     consecutive_failures = models.PositiveIntegerField(default=0, help_text="Failed calls since the last success.")
-    duplicates_received = models.PositiveBigIntegerField(
-        default=0, help_text="Repeated deliveries that were answered and changed nothing."
+    unsigned_waiver_by = models.CharField(
+        max_length=200,
+        blank=True,
+        help_text="Who accepted that deliveries prove nothing beyond knowing the URL; empty: nobody, they are refused.",
     )
+    unsigned_waiver_reason = models.CharField(max_length=500, blank=True, help_text="Why that was accepted.")
+    unsigned_waiver_at = models.DateTimeField(null=True, blank=True, help_text="When that was accepted.")
     streams_stale = models.BooleanField(
         default=True,
         editable=False,
@@ -109,11 +113,42 @@ class IntegrationConnection(models.Model):
         """Whether it is used for webhooks alone: its first valid delivery is then its verification."""
         return not self.uses("polling") and not self.uses("outbound_actions")
 
-    def count_duplicates(self, number: int) -> None:
-        """Count repetitions where they are kept, so that received = stored + duplicates holds at every instant."""
-        IntegrationConnection.objects.filter(pk=self.pk).update(
-            duplicates_received=models.F("duplicates_received") + number
-        )
+    @property
+    def waives_signatures(self) -> bool:
+        """Whether somebody accepted, by name, that deliveries of this connection are not signed."""
+        return bool(self.unsigned_waiver_by)
+
+
+class ConnectionRoute(models.Model):
+    """A name under which deliveries to a shared door belong to a connection, as its provider said.
+
+    Written only when a credential is verified: a route decides whose events those are.
+    """
+
+    route_id = models.UUIDField(
+        primary_key=True, default=uuid6.uuid7, editable=False, help_text="Time-ordered (UUID 7)."
+    )
+    tenant_id = models.CharField(max_length=100, db_index=True, help_text="Tenant it belongs to.")
+    connection = models.ForeignKey(
+        IntegrationConnection, on_delete=models.CASCADE, related_name="routes", help_text="Whose deliveries they are."
+    )
+    provider = models.ForeignKey(
+        IntegrationProvider, on_delete=models.PROTECT, related_name="+", help_text="Tool the name is of."
+    )
+    route = models.CharField(max_length=200, help_text="The provider's name for app and account.")
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = TenantQuerySet.as_manager()
+
+    class Meta:
+        db_table = "connection_routes"
+        verbose_name = "route"
+        constraints = [models.UniqueConstraint(fields=["connection", "route"], name="route_once_a_connection")]
+        indexes = [models.Index(fields=["provider", "route"], name="route_by_name")]
+
+    def __str__(self) -> str:
+        return self.route
 
 
 class StoredSecret(models.Model):

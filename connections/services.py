@@ -15,8 +15,8 @@ from django.utils.module_loading import import_string
 
 from connections import history, validation
 from connections.errors import ServiceError
-from connections.lifecycle import require_move
-from connections.models import ConnectionStatus, IntegrationConnection
+from connections.lifecycle import MOVES, require_move
+from connections.models import ConnectionRoute, ConnectionStatus, IntegrationConnection
 from connections.runtime import adapter_for, client_for
 from connections.secret_store import is_generated, put_credential, secret_store
 from providers import registry
@@ -141,6 +141,8 @@ def verify_connection(connection: IntegrationConnection, *, actor: str) -> Integ
             row.consecutive_failures += 1
         row.streams_stale = True
         row.save()
+        if identity is not None:
+            _keep_routes(row, identity)
         outcome = "ok" if identity is not None else "failed"
         history.record(row, "verified", actor=actor, outcome=outcome, detail=fault or f"Account: {row.account}.")
     return row
@@ -173,10 +175,54 @@ def delete_connection(connection: IntegrationConnection, *, actor: str) -> None:
         reference, row.auth_ref = row.auth_ref, ""
         row.status, row.streams_stale = ConnectionStatus.DELETED, True
         row.save()
+        ConnectionRoute.objects.filter(connection=row).delete()
         shared = IntegrationConnection.objects.present().filter(tenant_id=row.tenant_id, auth_ref=reference)
         if is_generated(reference) and not shared.exists():
             secret_store().delete(row.tenant_id, reference)
         history.record(row, "deleted", actor=actor)
+
+
+def waive_signatures(connection: IntegrationConnection, *, actor: str, reason: str) -> IntegrationConnection:
+    """Accept by name that deliveries of this connection prove nothing beyond knowing the URL.
+
+    Only doors of an unsigned scheme are concerned; signed ones stay as they are.
+    """
+    reason = reason.strip()
+    if not 10 <= len(reason) <= 500:
+        raise validation.invalid(validation.problem("/reason", "must say why, in 10 to 500 characters"))
+    with transaction.atomic():
+        row = _locked(connection)
+        row.unsigned_waiver_by, row.unsigned_waiver_reason = actor[:200], redact_text(reason)
+        row.unsigned_waiver_at = timezone.now()
+        row.save()
+        history.record(row, "signatures_waived", actor=actor, detail=reason)
+    return row
+
+
+def withdraw_waiver(connection: IntegrationConnection, *, actor: str) -> IntegrationConnection:
+    """Refuse unsigned deliveries again."""
+    with transaction.atomic():
+        row = _locked(connection)
+        if row.waives_signatures:
+            row.unsigned_waiver_by = row.unsigned_waiver_reason = ""
+            row.unsigned_waiver_at = None
+            row.save()
+            history.record(row, "waiver_withdrawn", actor=actor)
+    return row
+
+
+def authorisation_ended(connection: IntegrationConnection, *, actor: str) -> None:
+    """The provider says that the credential is revoked or the app removed: calls are over until a person acts."""
+    message = "The provider says that this authorisation has ended. Authorise again, then verify."
+    with transaction.atomic():
+        row = _locked(connection)
+        if ConnectionStatus.ERROR not in MOVES[row.status]:
+            return
+        row.status, row.last_error, row.last_error_at = ConnectionStatus.ERROR, message, timezone.now()
+        row.last_verified_at, row.streams_stale = None, True
+        row.save()
+        ConnectionRoute.objects.filter(connection=row).delete()
+        history.record(row, "authorisation_ended", actor=actor, outcome="failed", detail=message)
 
 
 def receives_only(connection: IntegrationConnection) -> bool:
@@ -258,6 +304,17 @@ def _require_verifiable(row: IntegrationConnection) -> None:
     if receives_only(row):
         message = "The connection only receives webhooks; its first valid delivery verifies it."
         raise ServiceError("NOTHING_TO_VERIFY", message, status=409)
+
+
+def _keep_routes(row: IntegrationConnection, identity: Identity) -> None:
+    """What the provider said of the account decides which deliveries of a shared door are this connection's."""
+    wanted = {route[:200] for route in identity.routes if route}
+    kept = ConnectionRoute.objects.filter(connection=row)
+    kept.exclude(route__in=wanted).delete()
+    for route in wanted - set(kept.values_list("route", flat=True)):
+        ConnectionRoute.objects.create(
+            tenant_id=row.tenant_id, connection=row, provider_id=row.provider_id, route=route
+        )
 
 
 def _try_credential(connection: IntegrationConnection) -> tuple[Identity | None, str]:

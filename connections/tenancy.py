@@ -14,6 +14,9 @@ TENANT_READER = "tenant_reader"
 SERVICE = "service"
 ROLES = (TENANT_ADMIN, TENANT_READER, SERVICE)
 
+# Owner of what serves many tenants at once, such as the one door of an app. No token can name it.
+SHARED_TENANT = "*"
+
 
 @dataclass(frozen=True, slots=True)
 class Principal:

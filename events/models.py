@@ -74,6 +74,10 @@ class AdapterEvent(models.Model):
     occurred_at = models.DateTimeField(null=True, blank=True, help_text="The provider's clock; empty if it gave none.")
     received_at = models.DateTimeField(db_default=Now(), help_text="Our clock.")
     payload = models.BinaryField(help_text="Redacted JSON of the provider, zstd.")
+    registration_id = models.UUIDField(null=True, blank=True, help_text="Door it came in by, if it was a webhook.")
+    proof = models.CharField(
+        max_length=80, blank=True, help_text="How the delivery proved itself: scheme and version of the secret used."
+    )
     delivery_status = models.CharField(
         max_length=10, choices=DeliveryStatus, default=DeliveryStatus.PENDING, help_text="On its way out."
     )
@@ -140,6 +144,58 @@ class AdapterEvent(models.Model):
     def sealed(self) -> Any:
         """The envelope as it was delivered, or ``None``."""
         return unpack(self.envelope) if self.envelope else None
+
+
+class IntakeTally(models.Model):
+    """What one request or page brought in, written by the statement that stores it and folded into totals later.
+
+    Appended, never updated: a counter in one row would make every delivery of a connection wait for the others.
+    """
+
+    tally_id = models.BigAutoField(primary_key=True)
+    connection = models.ForeignKey(
+        IntegrationConnection, on_delete=models.CASCADE, db_constraint=False, related_name="+", help_text="Whose."
+    )
+    received = models.PositiveIntegerField(help_text="Events presented.")
+    duplicate = models.PositiveIntegerField(help_text="Of those, repetitions that changed nothing.")
+
+    class Meta:
+        db_table = "intake_tallies"
+        verbose_name = "intake tally"
+        verbose_name_plural = "intake tallies"
+
+    def __str__(self) -> str:
+        return f"{self.received} received, {self.duplicate} known"
+
+
+class IntakeTotals(models.Model):
+    """All a connection ever received, and what became of events that are no longer kept."""
+
+    connection = models.OneToOneField(
+        IntegrationConnection,
+        primary_key=True,
+        on_delete=models.CASCADE,
+        related_name="intake",
+        help_text="Whose.",
+    )
+    tenant_id = models.CharField(max_length=100, db_index=True, help_text="Tenant it belongs to.")
+    received = models.PositiveBigIntegerField(default=0, help_text="Events presented, folded so far.")
+    duplicate = models.PositiveBigIntegerField(default=0, help_text="Repetitions among them.")
+    purged_delivered = models.PositiveBigIntegerField(default=0, help_text="Delivered events removed by age.")
+    purged_ignored = models.PositiveBigIntegerField(default=0, help_text="Ignored events removed by age.")
+    purged_dead = models.PositiveBigIntegerField(default=0, help_text="Dead events removed by age.")
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = TenantManager()
+
+    class Meta:
+        db_table = "intake_totals"
+        verbose_name = "intake totals"
+        verbose_name_plural = "intake totals"
+
+    def __str__(self) -> str:
+        return f"totals of {self.connection_id}"
 
 
 class DeliveryAttempt(models.Model):

@@ -28,7 +28,7 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import APIException, AuthenticationFailed
 from rest_framework.request import Request
 
-from connections.tenancy import ROLES, Principal
+from connections.tenancy import ROLES, SHARED_TENANT, Principal
 
 MAX_TOKEN_LENGTH = 8192
 LEEWAY_SECONDS = 10
@@ -85,7 +85,7 @@ def claims_of(token: str) -> dict[str, Any]:
 def principal_of(claims: dict[str, Any]) -> Principal:
     """Subject, tenant and roles. Unknown roles are dropped; without a tenant there is no principal."""
     tenant_id, subject, roles = claims.get("tenant_id"), claims.get("sub"), claims.get("roles")
-    if not _is_name(tenant_id):
+    if not _is_name(tenant_id) or tenant_id == SHARED_TENANT:
         raise AuthenticationFailed("The token names no tenant.")
     if not _is_name(subject):
         raise AuthenticationFailed("The token names no subject.")

@@ -267,6 +267,14 @@ CONNECTION_CLOSERS = ["webhooks.registrations.close_all"]
 # Webhooks
 WEBHOOK_TIMESTAMP_TOLERANCE_SECONDS: int = env.int("WEBHOOK_TIMESTAMP_TOLERANCE_SECONDS", 300)
 WEBHOOK_SIGNATURE_CACHE_TTL_SECONDS: int = env.int("WEBHOOK_SIGNATURE_CACHE_TTL_SECONDS", 3600)
+# Limits as "<number>/<unit>"; a request beyond them is answered 429 with Retry-After.
+WEBHOOK_RATE_PER_CONNECTION: str = env.str("WEBHOOK_RATE_PER_CONNECTION", "12000/minute")
+WEBHOOK_RATE_PER_TENANT: str = env.str("WEBHOOK_RATE_PER_TENANT", "30000/minute")
+# A process remembers an open door and its secrets for so long; 0 asks the database each time.
+WEBHOOK_DOOR_CACHE_SECONDS: float = env.float("WEBHOOK_DOOR_CACHE_SECONDS", 2.0)
+# Verified deliveries that could not be read, kept a door; when it is full the provider is told to try again.
+WEBHOOK_QUARANTINE_SIZE: int = env.int("WEBHOOK_QUARANTINE_SIZE", 500)
+WEBHOOK_EVIDENCE_DAYS: int = env.int("WEBHOOK_EVIDENCE_DAYS", 14)
 WEBHOOK_SECRET_GRACE_SECONDS: int = env.int("WEBHOOK_SECRET_GRACE_SECONDS", 24 * 3600)
 
 # Delivery

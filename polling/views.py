@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from django.db.models import Min
@@ -14,7 +15,7 @@ from connections.api import TenantViewSet, actor_of, principal_of, validated
 from connections.models import IntegrationConnection
 from connections.tenancy import IsService
 from events.models import UNDELIVERED, AdapterEvent
-from events.services import ledger
+from events.ledger import ledger
 from polling.backfill import start_backfill
 from polling.serializers import BackfillRequest, BackfillState, ConnectionHealth, PollAsked, PollingStatus
 from polling.services import PollingService, poll_now
@@ -77,8 +78,8 @@ class HealthViewSet(TenantViewSet):
         health = {
             **{name: getattr(connection, name) for name in _OWN_FACTS},
             "lag_seconds": max(0.0, (timezone.now() - oldest).total_seconds()) if oldest else 0.0,
-            "backlog": sum(counts[status] for status in UNDELIVERED),
-            "events": counts,
+            "backlog": counts.pending + counts.failed,
+            "events": asdict(counts),
             "breaker": None,
             "rate_limit": None,
             "streams": polling["streams"],

@@ -12,7 +12,7 @@ import email.utils
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urljoin, urlsplit
 
 import requests
@@ -43,11 +43,19 @@ _CONNECT_RETRIES = Retry(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientConfig:
-    """Where and as whom to call. ``headers`` may hold secrets, so ``repr`` leaves them out."""
+    """Where and as whom to call. ``headers`` may hold secrets, so ``repr`` leaves them out.
+
+    ``classify`` sees every answer before the usual table does, for providers whose status says less than
+    their body (an error told with 200, a rate limit told with 400, a redirect to a sign-in page); ``None`` leaves
+    it to the table. A ``RateLimited`` without a wait gets the one the headers tell.
+    ``account_path`` is where ``Adapter.verify`` asks whose credential this is, if the settings decide it.
+    """
 
     base_url: str
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     rate_limit_headers: RateLimitHeaders = field(default_factory=RateLimitHeaders)
+    classify: Callable[[Response], ProviderError | None] | None = None
+    account_path: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +106,10 @@ class ProviderClient:
         self._session.mount("http://", _adapter(https=False, trusted=allowed))
         self.requests_made = 0
 
+    @property
+    def account_path(self) -> str:
+        return self._config.account_path
+
     def __enter__(self) -> ProviderClient:
         return self
 
@@ -114,6 +126,20 @@ class ProviderClient:
         """POST that only reads, such as a search; safe to repeat. Raises ``ProviderError``."""
         return self._send("POST", path, json=json, headers=headers)
 
+    def write(
+        self,
+        method: Literal["POST", "PUT", "PATCH", "DELETE"],
+        path: str,
+        *,
+        json: Any = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
+        """A call that changes something; never repeated here once it was sent. Raises ``ProviderError``.
+
+        ``Unreachable`` and ``ProviderFault`` leave open whether it happened: whoever calls finds out.
+        """
+        return self._send(method, path, json=json, headers=headers)
+
     def _send(self, method: str, path: str, **kwargs: Any) -> Response:
         try:
             answer = self._follow(method, path, **kwargs)
@@ -128,6 +154,7 @@ class ProviderClient:
         for _ in range(MAX_REDIRECTS + 1):
             self._refuse_foreign(url)
             answer = self._exchange(method, url, **kwargs)
+            self._classify(answer)
             location = answer.headers.get("location", "")
             if answer.status not in (301, 302, 307, 308) or not location:
                 return self._judge(answer)
@@ -170,6 +197,13 @@ class ProviderClient:
             # The original text may hold the URL; only its kind is passed on.
             raise Unreachable(f"No answer from the provider ({type(error).__name__}).") from None
 
+    def _classify(self, answer: Response) -> None:
+        special = self._config.classify(answer) if self._config.classify is not None else None
+        if isinstance(special, RateLimited) and special.retry_after_seconds is None:
+            special.retry_after_seconds = _retry_after(answer) or self._quota_reset(answer)
+        if special is not None:
+            raise special
+
     def _judge(self, answer: Response) -> Response:
         """The table of outcomes: below 300 and 304 return, the rest raise."""
         status = answer.status
@@ -199,7 +233,9 @@ class ProviderClient:
             return _as_wait(moment.timestamp() - now if moment else None)
         if not (reset.isascii() and reset.isdigit()):
             return None
-        return _as_wait(float(reset) if limits.reset_format == "delta_seconds" else float(reset) - now)
+        if limits.reset_format == "delta_seconds":
+            return _as_wait(float(reset))
+        return _as_wait(float(reset) / (1000 if limits.reset_format == "epoch_milliseconds" else 1) - now)
 
 
 def _retry_after(answer: Response) -> float | None:

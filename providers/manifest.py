@@ -22,7 +22,7 @@ class RateLimitHeaders:
     limit: str = ""
     remaining: str = ""
     reset: str = ""
-    reset_format: Literal["epoch_seconds", "iso8601", "delta_seconds"] = "epoch_seconds"
+    reset_format: Literal["epoch_seconds", "epoch_milliseconds", "iso8601", "delta_seconds"] = "epoch_seconds"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +35,10 @@ class Manifest:
     ``redelivery_horizon``: how long after the first try the same delivery can still arrive.
     ``delivery_id_header``: header of the id that stays the same on redelivery; empty if there is none.
     ``timestamp_tolerance_seconds``: age allowed for a clock signed per attempt; ``None`` takes the default.
-    ``ordering_key``: what identifies one entity whose events must stay in order; empty: no order given.
+    ``ordering_key``: what one entity is whose events are delivered in order, in words; empty: no order given.
+    Events carry its value (``ProviderEvent.ordering_key``).
     ``handshake``: name of the provider's way to prove an endpoint; empty: none.
-    ``accepted_status`` … ``fault_status``: what to answer where the usual codes hurt.
+    ``accepted_status`` … ``limited_status``: what to answer where the usual codes hurt.
     ``documentation``: vendor page the values come from.
     """
 
@@ -54,4 +55,5 @@ class Manifest:
     duplicate_status: int = 200
     rejected_status: int = 401
     fault_status: int = 503
+    limited_status: int = 429
     rate_limit_headers: RateLimitHeaders = field(default_factory=RateLimitHeaders)

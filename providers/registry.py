@@ -10,9 +10,13 @@ from django.utils.module_loading import import_string
 from providers.spi import Adapter
 
 BUILT_IN = {
+    "azure_devops": "providers.adapters.azure_devops.adapter.AzureDevOpsAdapter",
+    "bitbucket": "providers.adapters.bitbucket.adapter.BitbucketAdapter",
     "fake": "providers.adapters.fake.adapter.FakeAdapter",
     "github": "providers.adapters.github.adapter.GitHubAdapter",
+    "gitlab": "providers.adapters.gitlab.adapter.GitLabAdapter",
     "jira": "providers.adapters.jira.adapter.JiraAdapter",
+    "slack": "providers.adapters.slack.adapter.SlackAdapter",
 }
 
 

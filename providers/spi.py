@@ -29,6 +29,10 @@ class WebhookRequest:
 
     headers: Mapping[str, str]
     body: bytes
+    query: Mapping[str, str] = field(default_factory=dict)
+    """Parameters of the URL, as far as they occur once; whoever chose the URL chose them."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """The connection's settings, for providers whose events are described by them."""
 
     def header(self, name: str) -> str:
         return self.headers.get(name, "")
@@ -71,6 +75,7 @@ class ProviderEvent:
     ``happening``: equal for webhook and poll when both tell of the same happening; empty if unknowable.
     ``ordering_key``: the entity whose events must stay in order; empty if the provider gives no order.
     ``correlation_id``: the provider's own id of the event, for people who search by it.
+    ``credential_revoked``: the provider says that this connection's authorisation has ended.
     """
 
     event_type: str
@@ -82,6 +87,11 @@ class ProviderEvent:
     happening: str = ""
     ordering_key: str = ""
     correlation_id: str = ""
+    credential_revoked: bool = False
+
+
+# The ``ignored_reason`` of pings and test deliveries, alike for all: they show that the door works.
+TEST_DELIVERY = "A test delivery of the provider; it tells of nothing that happened."
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +112,14 @@ class Webhook(ABC):
     event_types: ClassVar[Sequence[str]] = ()
     """Events a registration can subscribe to, provider's words, for validation and help."""
 
-    secret_chosen_by: ClassVar[str] = "us"
-    """``us`` if we make the signing secret, ``provider`` if the person must paste it."""
+    secret_from_provider: ClassVar[frozenset[str]] = frozenset()
+    """Names of the schemes whose secret the provider makes, so that a person must paste it."""
+
+    routed: ClassVar[bool] = False
+    """Whether one URL may serve an app of many accounts; ``routes`` then says whose a delivery is."""
+
+    registrar: ClassVar[HookRegistrar | None] = None
+    """Makes and removes hooks through the provider's API, where it has one for that."""
 
     @abstractmethod
     def events(self, request: WebhookRequest) -> list[ProviderEvent]:
@@ -115,6 +131,55 @@ class Webhook(ABC):
     def handshake(self, request: WebhookRequest) -> WebhookReply | None:
         """The reply to a handshake, or ``None`` for an ordinary delivery. Called after verification."""
         return None
+
+    def unsigned_handshake(self, request: WebhookRequest) -> WebhookReply | None:
+        """The reply to a handshake the provider cannot sign. Called before verification, so it proves nothing.
+
+        Must not depend on anything but the request, and must answer as plain text.
+        """
+        return None
+
+    def acknowledgement(self, request: WebhookRequest) -> WebhookReply | None:
+        """The answer to a stored delivery where the provider shows it to a person; ``None``: the usual one."""
+        return None
+
+    def routes(self, request: WebhookRequest) -> Sequence[str]:
+        """The accounts a verified delivery to a shared door belongs to, in the words of ``Identity.routes``."""
+        return ()
+
+    def delivery_headers(self, event_type: str, delivery_id: str) -> Mapping[str, str]:
+        """Headers besides the proof with which the provider would deliver, lower case; for trying things out."""
+        return {"content-type": "application/json"}
+
+
+class HookRegistrar(ABC):
+    """Hooks at the provider, made and removed through its API. Each call is one logical request.
+
+    A connection may need several hooks, such as one a repository; each place is a target.
+    """
+
+    scheme: ClassVar[str]
+    """The scheme such hooks prove themselves with."""
+
+    @abstractmethod
+    def targets(self, settings: Mapping[str, Any]) -> Sequence[str]:
+        """Where hooks are made. Raises ``Misconfigured`` with what the settings lack."""
+
+    @abstractmethod
+    def create(self, client: ProviderClient, *, target: str, url: str, secret: str, events: Sequence[str]) -> str:
+        """Make one hook and return its id at the provider. ``events`` are the provider's words; empty: all.
+
+        Making it again after an unknown outcome must not leave two: look for ``url`` first where the
+        provider would allow both. Raises ``ProviderError``.
+        """
+
+    @abstractmethod
+    def change_secret(self, client: ProviderClient, *, target: str, hook_id: str, url: str, secret: str) -> None:
+        """Give an existing hook a new secret. Raises ``ProviderError``."""
+
+    @abstractmethod
+    def delete(self, client: ProviderClient, *, target: str, hook_id: str) -> None:
+        """Remove the hook; one that is gone already is success. Raises ``ProviderError``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,10 +236,15 @@ class Stream(ABC):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Who a credential belongs to, as the provider says: evidence that it works."""
+    """Who a credential belongs to, as the provider says: evidence that it works.
+
+    ``routes``: names under which deliveries to a shared door belong to this account. Only what the
+    provider itself said may stand here: it decides whose events these are.
+    """
 
     account: str
     details: Mapping[str, str] = field(default_factory=dict)
+    routes: Sequence[str] = ()
 
 
 class Adapter(ABC):

@@ -35,5 +35,7 @@ else:
     _start()
 os.environ["ENVIRONMENT"] = "dev"
 os.environ["OUTBOUND_ALLOWED"] = "127.0.0.1"
+# A door that was just closed is closed: what other processes learn seconds later is tested on its own.
+os.environ["WEBHOOK_DOOR_CACHE_SECONDS"] = "0"
 for _name in ("PM3_SERVICE_URL", "KMS_SERVICE_URL", "BUDGET_SERVICE_URL", "ERIS_SERVICE_URL", "ALERTING_SERVICE_URL"):
     os.environ[_name] = ""

@@ -14,8 +14,10 @@ from connections.secret_store import put_credential, secret_store
 from events.compression import pack
 from events.envelope import signal_id
 from events.models import AdapterEvent, Source
+from events.services import tally
 from providers import registry
 from providers.catalogue import sync_providers
+from providers.verification import new_secret
 from webhooks.models import RegistrationStatus, WebhookRegistration
 
 ACME = "acme"
@@ -47,6 +49,7 @@ def make_connection(provider_id: str = "fake", tenant_id: str = ACME, **values: 
 def make_event(connection: IntegrationConnection, **values: Any) -> AdapterEvent:
     """An event as ``record`` would store it: pending, of signal type ``issue_created``."""
     key = values.pop("dedupe_key", f"event:{secrets.token_hex(8)}")
+    tally(connection.pk, received=1, duplicate=0)
     payload = values.pop("payload", {"type": "issue.created", "issue": {"key": "WEB-1", "title": "Door sticks"}})
     return AdapterEvent.objects.create(
         **{
@@ -85,13 +88,15 @@ def make_action(connection: IntegrationConnection, **values: Any) -> NormalisedA
 def make_registration(connection: IntegrationConnection, **values: Any) -> tuple[WebhookRegistration, str, str]:
     """An active registration, its URL token and its signing secret."""
     token = secrets.token_urlsafe(32)
-    secret = values.pop("secret", "whsec-test-" + secrets.token_hex(16))
     store = secret_store()
     webhook = registry.get(connection.provider_id).webhook
     assert webhook is not None
+    scheme = webhook.schemes[values.get("scheme", next(iter(webhook.schemes)))]
+    secret = values.pop("secret", None) or new_secret(scheme.secret_form)
     registration = WebhookRegistration.objects.create(
         **{
             "tenant_id": connection.tenant_id,
+            "provider_id": connection.provider_id,
             "connection": connection,
             "token_hash": hashlib.sha256(token.encode()).digest(),
             "url_ref": store.put(

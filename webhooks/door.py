@@ -13,7 +13,8 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 
 from connections.errors import error_response
-from webhooks.intake import UNKNOWN_BODY_LIMIT_BYTES, find_door, refuse_unread, take_in
+from webhooks.intake import UNKNOWN_BODY_LIMIT_BYTES, refuse_unread, take_in
+from webhooks.lookup import find_door
 from webhooks.results import WebhookResult
 
 log = structlog.get_logger(__name__)
@@ -39,10 +40,17 @@ def receive(request: HttpRequest, provider_id: str, connection_token: str) -> Ht
         return error_response(503, "TEMPORARILY_UNAVAILABLE", "Temporarily unavailable.")
     limit = door.body_limit_bytes if door else UNKNOWN_BODY_LIMIT_BYTES
     body = _read(_stream(request), limit)
-    if door is not None and body is None:
-        return _answer(refuse_unread(door))
     headers = {name.lower(): value for name, value in request.headers.items()}
-    return _answer(take_in(door, body or b"", headers))
+    if door is not None and body is None:
+        return _answer(refuse_unread(door, headers))
+    return _answer(take_in(door, body or b"", headers, _query(request)))
+
+
+def _query(request: HttpRequest) -> dict[str, str]:
+    """Parameters that occur once: one given twice means nothing certain."""
+    if not request.META.get("QUERY_STRING"):
+        return {}
+    return {name: values[0] for name, values in request.GET.lists() if len(values) == 1}
 
 
 def _stream(request: HttpRequest) -> IO[bytes]:
@@ -70,7 +78,13 @@ def _read(stream: IO[bytes], limit: int) -> bytes | None:
 
 def _answer(result: WebhookResult) -> HttpResponse:
     if result.reply is not None:
-        return HttpResponse(result.reply.body, content_type=result.reply.content_type, status=result.status)
-    if not result.success:
-        return error_response(result.status, result.code, result.error or "")
-    return JsonResponse({"status": result.outcome, "events": result.events}, status=result.status)
+        response = HttpResponse(result.reply.body, content_type=result.reply.content_type, status=result.status)
+        # A reply may repeat what the request said; no browser may take it for a page.
+        response["X-Content-Type-Options"] = "nosniff"
+        return response
+    if result.success:
+        return JsonResponse({"status": result.outcome, "events": result.events}, status=result.status)
+    response = error_response(result.status, result.code, result.error or "")
+    if result.retry_after_seconds is not None:
+        response["Retry-After"] = str(result.retry_after_seconds)
+    return response

@@ -1,182 +1,230 @@
 """The webhook road, top to bottom: from bytes to a committed row.
 
-    find the registration -> size -> verify the raw bytes -> replay -> handshake -> events -> record -> answer
+    size -> verify the raw bytes -> rate -> replay -> handshake -> whose -> events -> record -> answer
 
-Nothing is parsed or stored before the signature holds, and no provider or neighbour is called.
+Nothing is parsed or stored before the proof holds, and no provider or neighbour is called.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
-from contextlib import suppress
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 
 import structlog
-from django.db import DatabaseError, InterfaceError
-from django.utils import timezone
+from django.db import DatabaseError, InterfaceError, transaction
 
-from connections import history
-from connections.lifecycle import TAKES_EVENTS
-from connections.models import ConnectionStatus, IntegrationConnection
-from connections.runtime import adapter_for
-from connections.secret_store import SecretUnavailable, secret_store
+from connections.models import IntegrationConnection
+from connections.secret_store import SecretUnavailable
+from connections.services import authorisation_ended
 from events.models import Source
-from events.services import record
+from events.services import record, tally
 from providers.errors import UnreadablePayload
-from providers.registry import UnknownProvider
-from providers.spi import Adapter, WebhookRequest
-from providers.verification import SignatureRejected, Verified, verify
+from providers.spi import ProviderEvent, WebhookReply, WebhookRequest
+from providers.verification import KeySetScheme, KeysUnavailable, SignatureRejected, Verified, verify
+from webhooks.evidence import note_refusal, quarantine
+from webhooks.limits import wait_for
+from webhooks.lookup import Door, routed_connections
 from webhooks.metrics import WEBHOOKS
-from webhooks.models import RegistrationStatus, WebhookRegistration
+from webhooks.opening import opened
+from webhooks.published_keys import ask_for_newer, published_keys
 from webhooks.replay import WebhookReplayProtection
 from webhooks.results import WebhookResult
 
 log = structlog.get_logger(__name__)
 
-OPEN_REGISTRATIONS = (RegistrationStatus.PENDING, RegistrationStatus.ACTIVE)
 # A door nobody knows still reads no more than this before it says so.
 UNKNOWN_BODY_LIMIT_BYTES = 1024 * 1024
+MAX_HANDSHAKE_BYTES = 4096
 
 NOT_FOUND = WebhookResult(False, "Not found.", 404, "unknown_registration", "NOT_FOUND")
 
 
-class Door:
-    """An open registration with its adapter: what a token leads to."""
-
-    def __init__(self, registration: WebhookRegistration, adapter: Adapter) -> None:
-        self.registration = registration
-        self.connection: IntegrationConnection = registration.connection
-        self.adapter = adapter
-        self.body_limit_bytes = adapter.manifest.body_limit_bytes
-
-
-def find_door(provider_id: str, connection_token: str) -> Door | None:
-    """Step 1. The registration behind a token, by its hash; ``None`` alike for unknown, closed or mismatched.
-
-    Every token, however malformed, costs one hash and one indexed look-up.
-    """
-    token_hash = hashlib.sha256(connection_token.encode("utf-8", "surrogatepass")).digest()
-    registration = WebhookRegistration.objects.select_related("connection").filter(token_hash=token_hash).first()
-    if (
-        registration is None
-        or registration.connection.provider_id != provider_id
-        or registration.status not in OPEN_REGISTRATIONS
-        or registration.connection.status not in TAKES_EVENTS
-    ):
-        return None
-    try:
-        adapter = adapter_for(registration.connection)
-    except UnknownProvider:
-        return None
-    return Door(registration, adapter) if adapter.webhook is not None else None
-
-
-def take_in(door: Door | None, body: bytes, headers: Mapping[str, str]) -> WebhookResult:
-    """Steps 2 to 6 for one request. ``headers`` has lower-case names; ``body`` is exactly what was sent."""
-    result = NOT_FOUND if door is None else _take_in(door, body, headers)
+def take_in(
+    door: Door | None, body: bytes, headers: Mapping[str, str], query: Mapping[str, str] | None = None
+) -> WebhookResult:
+    """One request at a door. ``headers`` has lower-case names; ``body`` is exactly what was sent."""
+    if door is None:
+        result = NOT_FOUND
+    else:
+        request = WebhookRequest(headers=headers, body=body, query=query or {}, settings=_settings(door))
+        result = _guarded(door, request)
     _count(door, result)
     return result
 
 
-def refuse_unread(door: Door) -> WebhookResult:
-    """The refusal, counted, of a body that was over the cap before it was read whole."""
+def refuse_unread(door: Door, headers: Mapping[str, str]) -> WebhookResult:
+    """The refusal of a body that was over the cap before it was read whole."""
     result = _too_large(door)
+    _evidence(door, result.outcome, headers, None)
     _count(door, result)
     return result
 
 
-def _take_in(door: Door, body: bytes, headers: Mapping[str, str]) -> WebhookResult:
-    manifest = door.adapter.manifest
-    if len(body) > door.body_limit_bytes:
-        return _too_large(door)
+def _guarded(door: Door, request: WebhookRequest) -> WebhookResult:
     try:
-        verified = _verify(door, body, headers)
-        protection = WebhookReplayProtection(manifest.timestamp_tolerance_seconds)
-        verdict = protection.validate_webhook(
-            door.connection.pk, signature_hash=verified.fingerprint, signed_at=verified.signed_at
-        )
-        if verdict.reason == "signature_replayed":
-            return _duplicate(door, count=True)
-        if not verdict.valid:
-            return _refused(door, str(verdict.reason))
-        return _store(door, WebhookRequest(headers=headers, body=body), verified, protection)
+        return _take_in(door, request)
     except SignatureRejected as rejection:
-        return _refused(door, rejection.reason)
-    except UnreadablePayload as error:
-        return WebhookResult(False, str(error), 400, "unreadable", "UNREADABLE_PAYLOAD")
-    except (SecretUnavailable, DatabaseError, InterfaceError) as error:
+        return _refused(door, rejection.reason, request)
+    except KeysUnavailable:
+        assert isinstance(door.scheme, KeySetScheme)  # noqa: S101 - no other scheme asks for published keys
+        ask_for_newer(door.scheme.keys_url)
+        return _fault(door, "keys_unavailable", request)
+    except SecretUnavailable:
+        return _fault(door, "secret_unavailable", request)
+    except (DatabaseError, InterfaceError) as error:
         log.error("webhook.fault", registration_id=str(door.registration.pk), error=type(error).__name__)
-        return _fault(door)
-    except Exception:  # whatever an adapter raises; the provider gets the answer it knows to repeat after
+        return _fault(door, "fault")
+
+
+def _take_in(door: Door, request: WebhookRequest) -> WebhookResult:
+    if len(request.body) > door.body_limit_bytes:
+        _evidence(door, "too_large", request.headers, len(request.body))
+        return _too_large(door)
+    reply = door.webhook.unsigned_handshake(request)
+    if reply is not None and len(reply.body) <= MAX_HANDSHAKE_BYTES:
+        return _handshake(reply)
+    verified, proof = _verify(door, request)
+    wait_seconds = wait_for(door)
+    if wait_seconds is not None:
+        return _limited(door, wait_seconds, request)
+    manifest = door.adapter.manifest
+    protection = WebhookReplayProtection(manifest.timestamp_tolerance_seconds)
+    # At a shared door every connection has its own row, so only the insert can tell a repetition.
+    known_to = door.connection.pk if door.connection is not None else None
+    signature = verified.fingerprint if known_to is not None else None
+    verdict = protection.validate_webhook(known_to, signature_hash=signature, signed_at=verified.signed_at)
+    if verdict.reason == "signature_replayed":
+        if known_to is not None:
+            tally(known_to, received=1, duplicate=1)
+        return _duplicate(door)
+    if not verdict.valid:
+        return _refused(door, str(verdict.reason), request)
+    return _read(door, request, verified, proof)
+
+
+def _verify(door: Door, request: WebhookRequest) -> tuple[Verified, str]:
+    """The proof of the raw bytes against every secret that is valid now, and how it is noted with the events."""
+    scheme, name = door.scheme, door.registration.scheme
+    if door.is_waived:
+        return Verified(0), f"{name}:waived"
+    secrets = door.secrets()
+    keys = published_keys(scheme) if isinstance(scheme, KeySetScheme) else None
+    verified = verify(
+        scheme,
+        headers=request.headers,
+        body=request.body,
+        secrets=[secret for _, secret in secrets],
+        published_keys=keys,
+    )
+    return verified, f"{name}:{secrets[verified.secret_index][0]}"
+
+
+def _read(door: Door, request: WebhookRequest, verified: Verified, proof: str) -> WebhookResult:
+    """Handshake, whose it is, events. What the adapter cannot read is kept: it was proven, so it is ours."""
+    try:
+        reply = door.webhook.handshake(request)
+        if reply is not None:
+            opened(door, verified)
+            return _handshake(reply)
+        owners = _owners(door, request)
+        told = [(owner, _events(door, request, owner)) for owner in owners]
+        acknowledgement = door.webhook.acknowledgement(request)
+    except UnreadablePayload as error:
+        return _quarantined(door, request, verified, "unreadable", str(error), proof)
+    except (DatabaseError, InterfaceError):
+        raise
+    except Exception as error:  # whatever an adapter raises; the provider may never send it again
         log.exception("webhook.adapter_failed", registration_id=str(door.registration.pk))
-        return _fault(door)
+        return _quarantined(door, request, verified, "adapter_failed", type(error).__name__, proof)
+    if not owners:
+        return _quarantined(door, request, verified, "unrouted", "No connection has this account.", proof)
+    return _store(door, told, verified, proof, acknowledgement)
 
 
-def _verify(door: Door, body: bytes, headers: Mapping[str, str]) -> Verified:
-    """Step 2: raw bytes against every secret that is valid now."""
-    registration = door.registration
-    store = secret_store()
-    secrets = [store.get(registration.tenant_id, registration.secret_ref).encode()]
-    if registration.previous_secret_until and registration.previous_secret_until > timezone.now():
-        # The secret before the rotation may be gone already; what the current one signs is still good.
-        with suppress(SecretUnavailable):
-            secrets.append(store.get(registration.tenant_id, registration.previous_secret_ref).encode())
-    assert door.adapter.webhook is not None  # find_door made sure  # noqa: S101
-    scheme = door.adapter.webhook.schemes.get(registration.scheme)
-    if scheme is None:
-        raise SignatureRejected("scheme_unknown")
-    return verify(scheme, headers=headers, body=body, secrets=secrets)
+def _owners(door: Door, request: WebhookRequest) -> list[IntegrationConnection]:
+    if door.connection is not None:
+        return [door.connection]
+    return routed_connections(door, door.webhook.routes(request))
+
+
+def _events(door: Door, request: WebhookRequest, owner: IntegrationConnection) -> list[ProviderEvent]:
+    if owner is not door.connection:
+        request = WebhookRequest(
+            headers=request.headers, body=request.body, query=request.query, settings=owner.settings
+        )
+    return door.adapter.process_webhook(request)
 
 
 def _store(
-    door: Door, request: WebhookRequest, verified: Verified, protection: WebhookReplayProtection
+    door: Door,
+    told: Sequence[tuple[IntegrationConnection, list[ProviderEvent]]],
+    verified: Verified,
+    proof: str,
+    acknowledgement: WebhookReply | None,
 ) -> WebhookResult:
-    """Steps 4 to 6: handshake, events, one transaction; only then the answer."""
-    assert door.adapter.webhook is not None  # noqa: S101
-    reply = door.adapter.webhook.handshake(request)
-    if reply is not None:
-        _opened(door)
-        return WebhookResult(True, None, reply.status, "handshake", reply=reply)
-    events = door.adapter.process_webhook(request)
-    recorded = record(door.connection, events, Source.WEBHOOK, signature_hash=verified.fingerprint)
-    if verified.fingerprint is not None:
-        protection.remember(door.connection.pk, verified.fingerprint)
-    if events and not recorded.new:
-        return _duplicate(door, count=False)
-    _opened(door)
-    return WebhookResult(True, None, door.adapter.manifest.accepted_status, "accepted", events=recorded.new)
+    """One transaction for all owners; only then the answer."""
+    new = presented = 0
+    # A single statement is its own transaction.
+    several = len(told) > 1 or any(event.credential_revoked for _, events in told for event in events)
+    with transaction.atomic() if several else nullcontext():
+        for owner, events in told:
+            recorded = record(
+                owner,
+                events,
+                Source.WEBHOOK,
+                signature_hash=verified.fingerprint,
+                registration_id=door.registration.pk,
+                proof=proof,
+            )
+            new += recorded.new
+            presented += len(events)
+            if recorded.new and any(event.credential_revoked for event in events):
+                authorisation_ended(owner, actor="system:webhooks")
+    if presented and not new:
+        return _duplicate(door)
+    opened(door, verified)
+    return WebhookResult(
+        True, None, door.adapter.manifest.accepted_status, "accepted", events=new, reply=acknowledgement
+    )
 
 
-def _opened(door: Door) -> None:
-    """A verified delivery opens a pending door, and proves a connection that only receives."""
-    registration, now = door.registration, timezone.now()
-    # To the minute: one more write a request would cost much for what nobody reads.
-    minute_ago = now - timedelta(minutes=1)
-    if registration.last_received_at is None or registration.last_received_at < minute_ago:
-        WebhookRegistration.objects.filter(pk=registration.pk, status__in=OPEN_REGISTRATIONS).update(
-            status=RegistrationStatus.ACTIVE, last_received_at=now
-        )
-    connection = door.connection
-    if connection.status == ConnectionStatus.PENDING_VERIFICATION and connection.only_receives:
-        changed = IntegrationConnection.objects.filter(
-            pk=connection.pk, status=ConnectionStatus.PENDING_VERIFICATION
-        ).update(status=ConnectionStatus.ACTIVE, last_verified_at=now, updated_at=now)
-        if changed:
-            detail = "The first validly signed delivery proved a connection that only receives."
-            history.record(connection, "verified", actor="system:webhooks", detail=detail)
+def _settings(door: Door) -> Mapping[str, object]:
+    return door.connection.settings if door.connection is not None else {}
 
 
-def _duplicate(door: Door, *, count: bool) -> WebhookResult:
-    if count:
-        door.connection.count_duplicates(1)
+def _handshake(reply: WebhookReply) -> WebhookResult:
+    return WebhookResult(True, None, reply.status, "handshake", reply=reply)
+
+
+def _duplicate(door: Door) -> WebhookResult:
     return WebhookResult(True, None, door.adapter.manifest.duplicate_status, "duplicate")
 
 
-def _fault(door: Door) -> WebhookResult:
+def _quarantined(
+    door: Door, request: WebhookRequest, verified: Verified, reason: str, detail: str, proof: str
+) -> WebhookResult:
+    """Kept and taken: sent again it would be no clearer. Only a full quarantine asks for another try."""
+    if not quarantine(door, request, verified, reason=reason, detail=detail, proof=proof):
+        return _fault(door, "quarantine_full", request)
+    opened(door, verified)
+    return WebhookResult(True, None, door.adapter.manifest.accepted_status, "quarantined")
+
+
+def _fault(door: Door, reason: str, request: WebhookRequest | None = None) -> WebhookResult:
     """Our fault, not the sender's: it must try again."""
+    if request is not None:
+        _evidence(door, reason, request.headers, len(request.body))
     status = door.adapter.manifest.fault_status
-    return WebhookResult(False, "Temporarily unavailable.", status, "fault", "TEMPORARILY_UNAVAILABLE")
+    return WebhookResult(False, "Temporarily unavailable.", status, reason, "TEMPORARILY_UNAVAILABLE")
+
+
+def _limited(door: Door, wait_seconds: int, request: WebhookRequest) -> WebhookResult:
+    _evidence(door, "rate_limited", request.headers, len(request.body))
+    status = door.adapter.manifest.limited_status
+    message = "Too many deliveries; try again later."
+    return WebhookResult(
+        False, message, status, "rate_limited", "RATE_LIMIT_EXCEEDED", retry_after_seconds=wait_seconds
+    )
 
 
 def _too_large(door: Door) -> WebhookResult:
@@ -185,23 +233,32 @@ def _too_large(door: Door) -> WebhookResult:
     return WebhookResult(False, limit, 413, "too_large", "PAYLOAD_TOO_LARGE")
 
 
-def _refused(door: Door, reason: str) -> WebhookResult:
-    """One answer for every reason; the reason itself goes to the metrics and the log only."""
+def _refused(door: Door, reason: str, request: WebhookRequest) -> WebhookResult:
+    """One answer for every reason; the reason itself is for metrics, log and staff."""
+    _evidence(door, reason, request.headers, len(request.body))
     log.warning(
         "webhook.refused",
         reason=reason,
         registration_id=str(door.registration.pk),
-        tenant_id=door.connection.tenant_id,
-        provider_id=door.connection.provider_id,
+        tenant_id=door.registration.tenant_id,
+        provider_id=door.registration.provider_id,
     )
     return WebhookResult(
         False, "The signature is not valid.", door.adapter.manifest.rejected_status, reason, "SIGNATURE_INVALID"
     )
 
 
+def _evidence(door: Door, reason: str, headers: Mapping[str, str], body_bytes: int | None) -> None:
+    try:
+        note_refusal(door, reason, headers, body_bytes)
+    except (DatabaseError, InterfaceError) as error:
+        # Evidence is worth less than the answer.
+        log.error("webhook.evidence_lost", reason=reason, error=type(error).__name__)
+
+
 def _count(door: Door | None, result: WebhookResult) -> None:
     WEBHOOKS.labels(
-        provider=door.connection.provider_id if door else "unknown",
-        tenant=door.connection.tenant_id if door else "unknown",
+        provider=door.registration.provider_id if door else "unknown",
+        tenant=door.registration.tenant_id if door else "unknown",
         outcome=result.outcome,
     ).inc()

@@ -1,12 +1,16 @@
-"""Doors: one public URL and signing secret of a connection."""
+"""Doors, what was refused at them, and what came through but could not be read."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import uuid6
 from django.db import models
 
 from connections.models import IntegrationConnection
 from connections.tenancy import TenantManager
+from events.compression import unpack
+from providers.models import IntegrationProvider
 
 
 class RegistrationStatus(models.TextChoices):
@@ -17,14 +21,28 @@ class RegistrationStatus(models.TextChoices):
 
 
 class WebhookRegistration(models.Model):
-    """A URL handed to a provider, and how its requests prove themselves."""
+    """A URL handed to a provider, and how its requests prove themselves.
+
+    Without a connection it is the one door of an app many tenants have installed; the verified body then
+    says whose event it is (``connections.ConnectionRoute``).
+    """
 
     registration_id = models.UUIDField(
         primary_key=True, default=uuid6.uuid7, editable=False, help_text="Time-ordered (UUID 7)."
     )
-    tenant_id = models.CharField(max_length=100, db_index=True, help_text="Tenant that owns the connection.")
+    tenant_id = models.CharField(
+        max_length=100, db_index=True, help_text="Tenant that owns the connection; * for a shared door."
+    )
+    provider = models.ForeignKey(
+        IntegrationProvider, on_delete=models.PROTECT, related_name="+", help_text="Tool that posts here."
+    )
     connection = models.ForeignKey(
-        IntegrationConnection, on_delete=models.CASCADE, related_name="registrations", help_text="Connection it feeds."
+        IntegrationConnection,
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="registrations",
+        help_text="Connection it feeds; empty: shared, each delivery is routed by what it says.",
     )
     token_hash = models.BinaryField(
         max_length=32, unique=True, editable=False, help_text="SHA-256 of the token in the URL; the token is not kept."
@@ -35,11 +53,22 @@ class WebhookRegistration(models.Model):
     scheme = models.CharField(
         max_length=50, help_text="Signature scheme of the adapter this door insists on; a request cannot choose."
     )
-    secret_ref = models.CharField(max_length=300, help_text="Reference to the signing secret; never the secret.")
+    secret_ref = models.CharField(
+        max_length=300, blank=True, help_text="Reference to the signing secret; never the secret. Empty if unsigned."
+    )
+    secret_version = models.PositiveIntegerField(
+        default=1, help_text="Counts rotations; events name the one they used."
+    )
+    secret_used_at = models.DateTimeField(
+        null=True, blank=True, help_text="Last delivery proven with the current secret, to the minute."
+    )
     previous_secret_ref = models.CharField(
         max_length=300, blank=True, help_text="Secret before the last rotation; still verifies until the grace ends."
     )
     previous_secret_until = models.DateTimeField(null=True, blank=True, help_text="End of the rotation's grace.")
+    previous_secret_used_at = models.DateTimeField(
+        null=True, blank=True, help_text="Last delivery proven with the previous secret, to the minute."
+    )
     events_subscribed = models.JSONField(
         default=list, blank=True, help_text="Events asked for at the provider, in its words; empty means all."
     )
@@ -48,6 +77,9 @@ class WebhookRegistration(models.Model):
         choices=RegistrationStatus,
         default=RegistrationStatus.PENDING,
         help_text="Pending until the first valid delivery; suspended and deleted doors answer like unknown ones.",
+    )
+    provider_hooks = models.JSONField(
+        default=dict, blank=True, help_text="Hooks made at the provider through its API: place to hook id."
     )
     last_received_at = models.DateTimeField(null=True, blank=True, help_text="Last verified delivery, to the minute.")
     created_at = models.DateTimeField(auto_now_add=True)
@@ -61,4 +93,131 @@ class WebhookRegistration(models.Model):
         verbose_name = "webhook registration"
 
     def __str__(self) -> str:
-        return f"webhook of {self.connection_id}"
+        return f"webhook of {self.connection_id}" if self.connection_id else f"shared webhook of {self.provider_id}"
+
+
+class RejectedDelivery(models.Model):
+    """Requests to a known door that were refused for one reason within one hour: evidence, never content.
+
+    One row a reason and hour, so a flood costs a row. ``number`` is a floor: a process that is killed takes
+    its last second of counting along.
+    """
+
+    rejection_id = models.UUIDField(
+        primary_key=True, default=uuid6.uuid7, editable=False, help_text="Time-ordered (UUID 7)."
+    )
+    tenant_id = models.CharField(max_length=100, db_index=True, help_text="Tenant it belongs to.")
+    registration = models.ForeignKey(
+        WebhookRegistration, on_delete=models.CASCADE, related_name="rejections", help_text="Door that was tried."
+    )
+    connection = models.ForeignKey(
+        IntegrationConnection,
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="+",
+        help_text="Connection of the door.",
+    )
+    reason = models.CharField(max_length=40, help_text="Closed set.")
+    hour = models.DateTimeField(help_text="Hour they arrived in.")
+    number = models.PositiveIntegerField(default=0, help_text="At least so many.")
+    first_at = models.DateTimeField(help_text="First of them.")
+    last_at = models.DateTimeField(help_text="Last of them.")
+    header_names = models.JSONField(default=list, help_text="Names of the last one's headers; no values.")
+    body_bytes = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text="Size of the last one's body, if read."
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = TenantManager()
+
+    class Meta:
+        db_table = "rejected_deliveries"
+        ordering = ("-last_at",)
+        verbose_name = "rejected delivery"
+        verbose_name_plural = "rejected deliveries"
+        constraints = [
+            models.UniqueConstraint(fields=["registration", "reason", "hour"], name="rejection_once_an_hour")
+        ]
+        indexes = [
+            models.Index(fields=["connection", "-last_at"], name="rejection_by_connection"),
+            models.Index(fields=["-last_at"], name="rejection_by_time"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.number} refused: {self.reason}"
+
+
+class QuarantinedDelivery(models.Model):
+    """A verified delivery the adapter could not read, kept so that it can be read again after a fix.
+
+    Bounded a door; when it is full the provider is told to try again later.
+    """
+
+    quarantine_id = models.UUIDField(
+        primary_key=True, default=uuid6.uuid7, editable=False, help_text="Time-ordered (UUID 7)."
+    )
+    tenant_id = models.CharField(max_length=100, db_index=True, help_text="Tenant it belongs to.")
+    registration = models.ForeignKey(
+        WebhookRegistration, on_delete=models.CASCADE, related_name="quarantine", help_text="Door it came in by."
+    )
+    connection = models.ForeignKey(
+        IntegrationConnection,
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="+",
+        help_text="Connection of the door; empty if no connection could be told.",
+    )
+    reason = models.CharField(max_length=40, help_text="unreadable, adapter_failed or unrouted.")
+    detail = models.CharField(max_length=500, blank=True, help_text="What the adapter said; redacted.")
+    body_hash = models.BinaryField(max_length=32, editable=False, help_text="SHA-256: a repetition is kept once.")
+    signature_hash = models.BinaryField(max_length=32, null=True, blank=True, editable=False)
+    proof = models.CharField(max_length=80, blank=True, help_text="How the delivery proved itself.")
+    headers = models.JSONField(default=dict, help_text="Redacted, without those that prove the sender.")
+    query = models.JSONField(default=dict, blank=True, help_text="Parameters of the URL; redacted.")
+    body = models.BinaryField(help_text="Redacted text, zstd.")
+    body_bytes = models.PositiveBigIntegerField(help_text="Size as received.")
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = TenantManager()
+
+    class Meta:
+        db_table = "quarantined_deliveries"
+        ordering = ("-quarantine_id",)
+        verbose_name = "quarantined delivery"
+        verbose_name_plural = "quarantined deliveries"
+        constraints = [models.UniqueConstraint(fields=["registration", "body_hash"], name="quarantined_once_a_body")]
+        indexes = [models.Index(fields=["connection", "-quarantine_id"], name="quarantine_by_connection")]
+
+    def __str__(self) -> str:
+        return f"quarantined delivery {self.quarantine_id}"
+
+    @property
+    def text(self) -> str:
+        """The body as kept: redacted."""
+        value: Any = unpack(self.body)
+        return str(value)
+
+
+class PublishedKeys(models.Model):
+    """Keys a provider publishes for its signatures, fetched ahead of the requests that need them."""
+
+    url = models.CharField(primary_key=True, max_length=500, help_text="As the adapter declares it.")
+    document = models.JSONField(default=dict, help_text="The key set (JWKS).")
+    fetched_at = models.DateTimeField(null=True, blank=True, help_text="Last successful fetch.")
+    tried_at = models.DateTimeField(null=True, blank=True, help_text="Last try.")
+    wanted_at = models.DateTimeField(null=True, blank=True, help_text="When a request last named an unknown key.")
+    last_error = models.CharField(max_length=300, blank=True, help_text="Why the last try failed.")
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        db_table = "published_keys"
+        verbose_name = "published keys"
+        verbose_name_plural = "published keys"
+
+    def __str__(self) -> str:
+        return self.url

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
+import secrets as random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+import structlog
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
@@ -18,9 +19,14 @@ from connections.errors import ServiceError
 from connections.models import ConnectionStatus, IntegrationConnection
 from connections.runtime import adapter_for
 from connections.secret_store import SecretUnavailable, is_generated, secret_store
+from connections.tenancy import SHARED_TENANT
+from providers import registry
 from providers.registry import UnknownProvider
 from providers.spi import Webhook
+from providers.verification import Scheme, SecretForm, UnsignedScheme, key_of, new_secret
 from webhooks.models import RegistrationStatus, WebhookRegistration
+
+log = structlog.get_logger(__name__)
 
 TOKEN_BYTES = 32
 MIN_SECRET_LENGTH = 8
@@ -53,22 +59,15 @@ def create_registration(
     secret_ref: str = "",
     scheme: str = "",
 ) -> IssuedRegistration:
-    """A new door with a URL of its own. Without ``secret`` or ``secret_ref`` the signing secret is made here."""
-    webhook = _webhook(connection)
-    if secret and secret_ref:
-        raise validation.invalid(validation.problem("/secret", "give either secret or secret_ref, not both"))
-    scheme = scheme or next(iter(webhook.schemes))
-    if scheme not in webhook.schemes:
-        raise validation.invalid(validation.problem("/scheme", f"must be one of {', '.join(webhook.schemes)}"))
-    unknown = sorted(set(events_subscribed) - set(webhook.event_types)) if webhook.event_types else []
-    if unknown:
-        raise validation.invalid(validation.problem("/events_subscribed", "names events the provider does not send"))
-    if secret_ref:
-        _check_secret_ref(connection.tenant_id, secret_ref)
-    token = secrets.token_urlsafe(TOKEN_BYTES)
-    url = f"{settings.PUBLIC_BASE_URL}/v1/integrations/webhooks/{connection.provider_id}/{token}"
-    issued = "" if secret_ref else _checked_secret(secret)
-    store = secret_store()
+    """A new door with a URL of its own. Without ``secret`` or ``secret_ref`` the signing secret is made here.
+
+    A scheme that proves nothing needs the connection's waiver, and has no secret.
+    """
+    lock = _lock(_webhook(connection), connection.tenant_id, scheme, secret=secret, secret_ref=secret_ref)
+    _check_events(lock.webhook, events_subscribed)
+    if isinstance(lock.scheme, UnsignedScheme) and not connection.waives_signatures:
+        message = "Such deliveries prove nothing; the connection needs a waiver that says who accepts that and why."
+        raise ServiceError("WAIVER_REQUIRED", message, {"scheme": lock.name}, status=409)
     with transaction.atomic():
         # The connection's row is locked so that a deletion cannot pass between the check and the insert.
         owner = IntegrationConnection.objects.select_for_update().get(pk=connection.pk)
@@ -78,22 +77,87 @@ def create_registration(
         if open_doors.count() >= MAX_REGISTRATIONS:
             message = f"A connection has at most {MAX_REGISTRATIONS} webhook registrations."
             raise ServiceError("LIMIT_REACHED", message, status=409)
-        registration = WebhookRegistration.objects.create(
-            tenant_id=connection.tenant_id,
-            connection=owner,
-            token_hash=hashlib.sha256(token.encode()).digest(),
-            url_ref=store.put(connection.tenant_id, url),
-            scheme=scheme,
-            secret_ref=secret_ref or store.put(connection.tenant_id, issued),
-            events_subscribed=list(dict.fromkeys(events_subscribed)),
-        )
-        history.record(owner, "webhook_created", actor=actor, detail=f"Registration {registration.pk}.")
-    return IssuedRegistration(registration, url, issued)
+        issued = _issue(connection.provider_id, owner, lock, events_subscribed)
+        detail = f"Registration {issued.registration.pk}, scheme {lock.name}."
+        history.record(owner, "webhook_created", actor=actor, detail=detail)
+    return issued
+
+
+def create_shared_registration(
+    provider_id: str, *, actor: str, secret: str = "", scheme: str = ""
+) -> IssuedRegistration:
+    """The one door of an app that many tenants have installed; each delivery is routed by what it says."""
+    try:
+        webhook = registry.get(provider_id).webhook
+    except UnknownProvider:
+        webhook = None
+    if webhook is None or not webhook.routed:
+        raise validation.invalid(validation.problem("/provider_id", "has no app with one URL for many accounts"))
+    lock = _lock(webhook, SHARED_TENANT, scheme, secret=secret, secret_ref="")
+    if isinstance(lock.scheme, UnsignedScheme):
+        raise validation.invalid(validation.problem("/scheme", "must prove the sender at a shared door"))
+    with transaction.atomic():
+        issued = _issue(provider_id, None, lock, ())
+    log.info("webhook.shared_created", registration_id=str(issued.registration.pk), actor=actor)
+    return issued
+
+
+@dataclass(frozen=True, slots=True)
+class _Lock:
+    """How a new door will be locked: scheme, and the secret or a reference to it."""
+
+    webhook: Webhook
+    name: str
+    scheme: Scheme
+    secret: str = field(repr=False)
+    secret_ref: str
+
+
+def _lock(webhook: Webhook, tenant_id: str, name: str, *, secret: str, secret_ref: str) -> _Lock:
+    if secret and secret_ref:
+        raise validation.invalid(validation.problem("/secret", "give either secret or secret_ref, not both"))
+    name = name or next(iter(webhook.schemes))
+    if name not in webhook.schemes:
+        raise validation.invalid(validation.problem("/scheme", f"must be one of {', '.join(webhook.schemes)}"))
+    scheme = webhook.schemes[name]
+    if secret_ref:
+        _check_secret_ref(tenant_id, secret_ref, scheme.secret_form)
+        return _Lock(webhook, name, scheme, "", secret_ref)
+    return _Lock(webhook, name, scheme, _checked_secret(webhook, name, secret), "")
+
+
+def _check_events(webhook: Webhook, events_subscribed: Sequence[str]) -> None:
+    if webhook.event_types and set(events_subscribed) - set(webhook.event_types):
+        raise validation.invalid(validation.problem("/events_subscribed", "names events the provider does not send"))
+
+
+def _issue(
+    provider_id: str, connection: IntegrationConnection | None, lock: _Lock, events_subscribed: Sequence[str]
+) -> IssuedRegistration:
+    token = random.token_urlsafe(TOKEN_BYTES)
+    url = f"{settings.PUBLIC_BASE_URL}/v1/integrations/webhooks/{provider_id}/{token}"
+    store, tenant_id = secret_store(), connection.tenant_id if connection is not None else SHARED_TENANT
+    registration = WebhookRegistration.objects.create(
+        tenant_id=tenant_id,
+        provider_id=provider_id,
+        connection=connection,
+        token_hash=hashlib.sha256(token.encode()).digest(),
+        url_ref=store.put(tenant_id, url),
+        scheme=lock.name,
+        secret_ref=lock.secret_ref or (store.put(tenant_id, lock.secret) if lock.secret else ""),
+        events_subscribed=list(dict.fromkeys(events_subscribed)),
+    )
+    return IssuedRegistration(registration, url, lock.secret)
 
 
 def rotate_secret(registration: WebhookRegistration, *, actor: str, secret: str = "") -> IssuedRegistration:
     """A new signing secret; the old one verifies until the grace ends (``WEBHOOK_SECRET_GRACE_SECONDS``)."""
-    issued = _checked_secret(secret)
+    webhook = registry.get(registration.provider_id).webhook
+    if webhook is None or registration.scheme not in webhook.schemes:
+        raise ServiceError("PROVIDER_UNAVAILABLE", "This deployment no longer has the signature scheme.", status=409)
+    if isinstance(webhook.schemes[registration.scheme], UnsignedScheme):
+        raise ServiceError("NOTHING_TO_ROTATE", "Deliveries to this door are not signed.", status=409)
+    issued = _checked_secret(webhook, registration.scheme, secret)
     store = secret_store()
     with transaction.atomic():
         row = _locked(registration)
@@ -101,9 +165,11 @@ def rotate_secret(registration: WebhookRegistration, *, actor: str, secret: str 
         row.previous_secret_ref = row.secret_ref
         row.previous_secret_until = timezone.now() + timedelta(seconds=settings.WEBHOOK_SECRET_GRACE_SECONDS)
         row.secret_ref = store.put(row.tenant_id, issued)
+        row.secret_version += 1
+        row.previous_secret_used_at, row.secret_used_at = row.secret_used_at, None
         row.save()
         _forget(row.tenant_id, [outdated])
-        history.record(row.connection, "webhook_secret_rotated", actor=actor, detail=f"Registration {row.pk}.")
+        _tell(row, "webhook_secret_rotated", actor=actor)
     return IssuedRegistration(row, public_url(row), issued)
 
 
@@ -142,7 +208,7 @@ def public_url(registration: WebhookRegistration) -> str:
 
 def masked_url(registration: WebhookRegistration) -> str:
     """The URL with its token hidden: for those who may only look."""
-    return f"{settings.PUBLIC_BASE_URL}/v1/integrations/webhooks/{registration.connection.provider_id}/********"
+    return f"{settings.PUBLIC_BASE_URL}/v1/integrations/webhooks/{registration.provider_id}/********"
 
 
 def _webhook(connection: IntegrationConnection) -> Webhook:
@@ -156,24 +222,39 @@ def _webhook(connection: IntegrationConnection) -> Webhook:
     return webhook
 
 
-def _checked_secret(secret: str) -> str:
-    if not secret:
-        return secrets.token_urlsafe(TOKEN_BYTES)
-    if not MIN_SECRET_LENGTH <= len(secret) <= MAX_SECRET_LENGTH:
-        reason = f"must have {MIN_SECRET_LENGTH} to {MAX_SECRET_LENGTH} characters"
-        raise validation.invalid(validation.problem("/secret", reason))
+def _checked_secret(webhook: Webhook, scheme: str, secret: str) -> str:
+    """The given secret, in the form its scheme needs, or a new one where we may make it."""
+    form = webhook.schemes[scheme].secret_form
+    try:
+        if not secret:
+            if scheme in webhook.secret_from_provider:
+                raise ValueError("is needed: it comes from the provider")
+            return new_secret(form)
+        _check_form(form, secret)
+    except ValueError as error:
+        raise validation.invalid(validation.problem("/secret", str(error))) from None
     return secret
 
 
-def _check_secret_ref(tenant_id: str, secret_ref: str) -> None:
+def _check_form(form: SecretForm, secret: str) -> None:
+    if form is SecretForm.NONE:
+        raise ValueError("is of no use: the scheme proves nothing")
+    if not MIN_SECRET_LENGTH <= len(secret) <= MAX_SECRET_LENGTH:
+        raise ValueError(f"must have {MIN_SECRET_LENGTH} to {MAX_SECRET_LENGTH} characters")
+    key_of(form, secret.encode())
+
+
+def _check_secret_ref(tenant_id: str, secret_ref: str, form: SecretForm) -> None:
     if len(secret_ref) > 300 or secret_ref.startswith(validation.RESERVED_REFERENCES):
         raise validation.invalid(validation.problem("/secret_ref", "is not a reference a registration can use"))
     try:
         value = secret_store().get(tenant_id, secret_ref)
     except SecretUnavailable as error:
         raise validation.invalid(validation.problem("/secret_ref", str(error))) from None
-    if len(value) < MIN_SECRET_LENGTH:
-        raise validation.invalid(validation.problem("/secret_ref", "leads to a secret that is too short"))
+    try:
+        _check_form(form, value)
+    except ValueError as error:
+        raise validation.invalid(validation.problem("/secret_ref", f"leads to a secret that {error}")) from None
 
 
 def _move(
@@ -195,8 +276,14 @@ def _move(
             _forget(row.tenant_id, references)
         else:
             row.save(update_fields=["status", "updated_at"])
-        history.record(row.connection, operation, actor=actor, detail=f"Registration {row.pk}.")
+        _tell(row, operation, actor=actor)
     return row
+
+
+def _tell(row: WebhookRegistration, operation: str, *, actor: str) -> None:
+    if row.connection is not None:
+        history.record(row.connection, operation, actor=actor, detail=f"Registration {row.pk}.")
+    log.info(f"webhook.{operation}", registration_id=str(row.pk), actor=actor)
 
 
 def _locked(registration: WebhookRegistration) -> WebhookRegistration:

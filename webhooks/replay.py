@@ -1,9 +1,9 @@
 """Replay protection: a signed clock must be fresh, and a signature counts once.
 
 The database is the authority: ``adapter_events`` holds each signature once a connection for as long as the
-event is kept. Redis only answers repetitions early. It is asked with a short time-out, and while it is
-away, or after it was emptied, the unique constraint still decides; nothing is let through and nothing
-lost.
+event is kept. Redis only spares it the question: a signature Redis has never seen is most likely new, and
+the insert finds out. It is asked with a short time-out, and while it is away, or after it was emptied, the
+unique constraint still decides; nothing is let through and nothing lost.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class WebhookReplayProtection:
 
     def validate_webhook(
         self,
-        connection_id: uuid.UUID,
+        connection_id: uuid.UUID | None,
         *,
         signature_hash: bytes | None = None,
         signed_at: datetime | None = None,
@@ -67,18 +67,9 @@ class WebhookReplayProtection:
         that covers the body. Leave out what the scheme does not have.
         """
         reason = self._check_timestamp(signed_at, now or datetime.now(UTC))
-        if reason is None and signature_hash is not None and self._seen(connection_id, signature_hash):
+        if reason is None and connection_id and signature_hash and self._seen(connection_id, signature_hash):
             reason = "signature_replayed"
         return ReplayVerdict(reason is None, reason)
-
-    def remember(self, connection_id: uuid.UUID, signature_hash: bytes) -> None:
-        """Keep a signature whose event is stored; call after the commit, never before."""
-        client = _shared_cache()
-        if client is not None:
-            try:
-                client.set(_name(connection_id, signature_hash), 1, ex=self.signature_cache_ttl_seconds)
-            except redis.RedisError as error:
-                _pause_cache(error)
 
     def _check_timestamp(self, signed_at: datetime | None, now: datetime) -> str | None:
         if signed_at is None:
@@ -91,9 +82,11 @@ class WebhookReplayProtection:
     def _seen(self, connection_id: uuid.UUID, signature_hash: bytes) -> bool:
         client = _shared_cache()
         if client is not None:
+            name = _name(connection_id, signature_hash)
             try:
-                if client.get(_name(connection_id, signature_hash)) is None:
-                    return False  # most likely new; if the cache forgot, the insert finds out
+                # Asked and noted in one round trip. If this request then fails, the note is harmless: see below.
+                if client.set(name, 1, nx=True, ex=self.signature_cache_ttl_seconds):
+                    return False
             except redis.RedisError as error:
                 _pause_cache(error)
         # The cache alone must not refuse: only a stored event makes this one a repetition.

@@ -12,8 +12,9 @@ from providers.spi import WebhookReply
 class WebhookResult:
     """Unpacks to ``success, error``; the rest is for the HTTP answer and for metrics.
 
-    ``outcome`` is from a closed set: accepted, duplicate, handshake, or the reason of a refusal.
+    ``outcome`` is from a closed set: accepted, duplicate, handshake, quarantined, or the reason of a refusal.
     ``error`` is a message for the sender and gives no hint which check failed.
+    ``retry_after_seconds`` goes with a refusal that is over by then.
     """
 
     success: bool
@@ -23,6 +24,7 @@ class WebhookResult:
     code: str = ""
     events: int = 0
     reply: WebhookReply | None = None
+    retry_after_seconds: int | None = None
 
     def __iter__(self) -> Iterator[bool | str | None]:
         yield self.success

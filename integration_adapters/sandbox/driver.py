@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 import random
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-import jwt
 import requests
 from django.db import DatabaseError, close_old_connections
 
@@ -20,7 +20,7 @@ from integration_adapters.sandbox.seeding import demo_connections
 from integration_adapters.sandbox.worlds import World
 from providers import registry
 from providers.simulation import SimulatedDelivery
-from providers.verification import HmacScheme, Scheme, SharedTokenScheme, sign
+from providers.verification import Header, HmacScheme, Scheme, sign
 from webhooks.models import RegistrationStatus, WebhookRegistration
 from webhooks.registrations import public_url
 
@@ -104,17 +104,14 @@ class Driver:
         """Sign and post one delivery; what went wrong, or an empty text."""
         registration = parcel.registration
         url = public_url(registration)
-        adapter = registry.get(registration.connection.provider_id)
+        adapter = registry.get(registration.provider_id)
         if not url or adapter.webhook is None:
             return "the registration is gone"
         try:
             secret = secret_store().get(registration.tenant_id, registration.secret_ref)
         except SecretUnavailable as error:
             return str(error)
-        headers = {
-            **parcel.delivery.headers,
-            **signed_headers(adapter.webhook.schemes[registration.scheme], parcel.delivery.body, secret.encode()),
-        }
+        headers = signed_headers(adapter.webhook.schemes[registration.scheme], parcel.delivery, secret.encode())
         try:
             answer = self._session.post(
                 self._target + urlsplit(url).path, data=parcel.delivery.body, headers=headers, timeout=TIMEOUT_SECONDS
@@ -124,14 +121,15 @@ class Driver:
         return "" if answer.status_code < 300 else f"answered {answer.status_code}"
 
 
-def signed_headers(scheme: Scheme, body: bytes, secret: bytes) -> dict[str, str]:
-    """What a provider adds so that we believe it, whichever scheme it uses."""
-    if isinstance(scheme, HmacScheme):
-        return sign(scheme, body=body, secret=secret, timestamp=int(time.time()) if scheme.timestamp_header else None)
-    if isinstance(scheme, SharedTokenScheme):
-        return {scheme.header: scheme.prefix + secret.decode()}
-    token = jwt.encode({"exp": int(time.time()) + 60}, secret, algorithm="HS256")
-    return {scheme.header: scheme.prefix + token}
+def signed_headers(scheme: Scheme, delivery: SimulatedDelivery, secret: bytes) -> dict[str, str]:
+    """Headers of one try: those of the delivery, and the proof a provider adds so that we believe it.
+
+    Where an id is signed it is the one the simulator gave, because it must stay the same on every try.
+    """
+    headers = {name.lower(): value for name, value in delivery.headers.items()}
+    place = scheme.id if isinstance(scheme, HmacScheme) else None
+    given = headers.get(place.name, "") if isinstance(place, Header) else ""
+    return headers | sign(scheme, body=delivery.body, secret=secret, identifier=given or uuid.uuid4().hex)
 
 
 def _registration(slug: str, tenant_id: str) -> WebhookRegistration | None:

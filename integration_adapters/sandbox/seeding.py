@@ -11,6 +11,7 @@ from connections.services import create_connection, update_connection, verify_co
 from integration_adapters.sandbox.sink import TOKEN_PREFIX
 from integration_adapters.sandbox.worlds import TENANTS, base_url, simulator_class
 from providers import registry
+from providers.verification import new_secret
 from webhooks.models import RegistrationStatus, WebhookRegistration
 from webhooks.registrations import create_registration
 
@@ -78,5 +79,10 @@ def _verified(connection: IntegrationConnection) -> IntegrationConnection:
 def _register(connection: IntegrationConnection) -> None:
     simulator = simulator_class(connection.provider_id)
     doors = WebhookRegistration.objects.filter(connection=connection).exclude(status=RegistrationStatus.DELETED)
-    if simulator is not None and connection.uses("webhook") and not doors.exists():
-        create_registration(connection, actor=ACTOR, scheme=simulator.webhook_scheme)
+    webhook = registry.get(connection.provider_id).webhook
+    if simulator is None or webhook is None or not connection.uses("webhook") or doors.exists():
+        return
+    scheme = simulator.webhook_scheme
+    # Where the provider makes the secret, the simulated one does.
+    secret = new_secret(webhook.schemes[scheme].secret_form) if scheme in webhook.secret_from_provider else ""
+    create_registration(connection, actor=ACTOR, scheme=scheme, secret=secret)

@@ -6,8 +6,7 @@ the test tree, so their folder-wide sins (imports, clock, tenant) are written as
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,8 +19,9 @@ from providers.adapters.fake.webhook import FakeWebhook
 from providers.canonical import JSON, Resource, Signal, SignalType
 from providers.client import ProviderClient
 from providers.errors import ProviderError
-from providers.spi import Identity, Page, ProviderEvent, WebhookRequest, Window
-from providers.verification import HmacScheme, Scheme, Verified, verify
+from providers.spi import Identity, Page, Window
+from providers.verification import Verified, verify
+from tests.contract import hostile_webhooks
 from tests.contract.hostile_verifiers import REFUSALS
 from tests.contract.subject import FIXTURES, Subject
 
@@ -64,96 +64,11 @@ class BadSchema(FakeAdapter):
     settings_schema: ClassVar[JSON] = {"type": "object", "properties": {"projects": {"type": "lots"}}}
 
 
-# Signatures
-
-
-class Schemeless(FakeWebhook):
-    schemes: ClassVar[Mapping[str, Scheme]] = {}
-
-
-class UnknownScheme:
-    """Not a scheme of ours: nobody knows what it lets in."""
-
-    header = "x-fake-signature"
-    prefix = ""
-
-
-class UpperCaseHeader(FakeWebhook):
-    schemes: ClassVar[Mapping[str, Scheme]] = {"hmac": HmacScheme(header="X-Fake-Signature")}
+class Orderless(FakeAdapter):
+    manifest = replace(FakeAdapter.manifest, ordering_key="")
 
 
 # Payloads
-
-
-class Webhook(FakeWebhook):
-    """Hands each event through ``change``."""
-
-    def change(self, event: ProviderEvent) -> ProviderEvent:
-        return event
-
-    def events(self, request: WebhookRequest) -> list[ProviderEvent]:
-        return [self.change(event) for event in super().events(request)]
-
-
-class NaiveTime(Webhook):
-    def change(self, event: ProviderEvent) -> ProviderEvent:
-        return replace(event, occurred_at=event.occurred_at and event.occurred_at.replace(tzinfo=None))
-
-
-class Forgetful(Webhook):
-    """A new key for every repetition."""
-
-    def change(self, event: ProviderEvent) -> ProviderEvent:
-        return replace(event, dedupe_key=f"{event.dedupe_key}:{id(event)}:{datetime.now(UTC).timestamp()}")
-
-
-class OneKeyForAll(Webhook):
-    def change(self, event: ProviderEvent) -> ProviderEvent:
-        return replace(event, dedupe_key="always the same")
-
-
-class Undeclared(Webhook):
-    event_types: ClassVar[tuple[str, ...]] = ("issue.created",)
-
-
-class Overdeclared(Webhook):
-    event_types: ClassVar[tuple[str, ...]] = (*FakeWebhook.event_types, "issue.reopened")
-
-
-class Guesses(Webhook):
-    """Takes what it does not know for an update."""
-
-    def change(self, event: ProviderEvent) -> ProviderEvent:
-        return event if event.signal_type else replace(event, signal_type=SignalType.ISSUE_UPDATED, ignored_reason="")
-
-
-class Trusting(Webhook):
-    """Reads as if every body were the documented one."""
-
-    def change(self, event: ProviderEvent) -> ProviderEvent:
-        if event.signal_type is SignalType.ISSUE_CREATED:
-            return replace(event, correlation_id=event.payload["issue"]["key"].strip())
-        return event
-
-
-class EatsJunk(FakeWebhook):
-    """Answers a body it cannot read as if it told nothing."""
-
-    def events(self, request: WebhookRequest) -> list[ProviderEvent]:
-        try:
-            return super().events(request)
-        except ValueError:
-            return []
-
-    def handshake(self, request: WebhookRequest) -> None:
-        return None
-
-
-class PhonesHome(FakeWebhook):
-    def events(self, request: WebhookRequest) -> list[ProviderEvent]:
-        with socket.socket() as line:
-            line.connect(("127.0.0.1", 9))
-        return super().events(request)
 
 
 class Mapper(FakeAdapter):
@@ -324,7 +239,7 @@ def with_stream(stream: IssueStream) -> FakeAdapter:
 
 
 def unknown_scheme() -> FakeAdapter:
-    return with_webhook(type("Open", (FakeWebhook,), {"schemes": {"none": UnknownScheme()}})())
+    return with_webhook(type("Open", (FakeWebhook,), {"schemes": {"none": hostile_webhooks.UnknownScheme()}})())
 
 
 # Vice: the checks that must catch it.
@@ -333,23 +248,30 @@ VICES: dict[str, tuple[FakeAdapter, tuple[str, ...]]] = {
     "fault answered 200": (Impossible(), ("manifest_is_sane",)),
     "retries for ever": (Boundless(), ("manifest_is_sane",)),
     "bad schema": (BadSchema(), ("schemas_are_schemas",)),
-    "no scheme": (with_webhook(Schemeless()), ("good_signature_is_accepted", *REFUSALS)),
-    "unknown scheme": (unknown_scheme(), ("good_signature_is_accepted", *REFUSALS)),
-    "header in capitals": (
-        with_webhook(UpperCaseHeader()),
-        ("good_signature_is_accepted", "both_secrets_count_during_rotation"),
+    "no scheme": (with_webhook(hostile_webhooks.Schemeless()), ("schemes_are_declared_soundly", *REFUSALS)),
+    "unknown scheme": (unknown_scheme(), ("schemes_are_declared_soundly",)),
+    "secret nobody can make": (with_webhook(hostile_webhooks.ForgottenKey()), ("schemes_are_declared_soundly",)),
+    "open by default": (with_webhook(hostile_webhooks.OpenByDefault()), ("schemes_are_declared_soundly",)),
+    "pasted secret of no scheme": (with_webhook(hostile_webhooks.UnknownPaste()), ("schemes_are_declared_soundly",)),
+    "registrar of no scheme": (with_webhook(hostile_webhooks.LostRegistrar()), ("schemes_are_declared_soundly",)),
+    "headers that do not deliver": (with_webhook(hostile_webhooks.Bare()), ("delivery_headers_deliver",)),
+    "headers in capitals": (with_webhook(hostile_webhooks.Loud()), ("delivery_headers_deliver",)),
+    "order declared, not given": (with_webhook(hostile_webhooks.Unordered()), ("order_is_declared_and_given",)),
+    "order given, not declared": (Orderless(), ("order_is_declared_and_given",)),
+    "naive time": (with_webhook(hostile_webhooks.NaiveTime()), ("every_fixture_is_understood",)),
+    "new key each time": (with_webhook(hostile_webhooks.Forgetful()), ("repetition_has_the_same_keys",)),
+    "one key for all": (with_webhook(hostile_webhooks.OneKeyForAll()), ("repetition_has_the_same_keys",)),
+    "mapped, not declared": (with_webhook(hostile_webhooks.Undeclared()), ("fixtures_hit_declared_events",)),
+    "declared, not mapped": (with_webhook(hostile_webhooks.Overdeclared()), ("declared_events_have_fixtures",)),
+    "guesses": (
+        with_webhook(hostile_webhooks.Guesses()),
+        ("unknown_events_are_ignored", "fixtures_hit_declared_events"),
     ),
-    "naive time": (with_webhook(NaiveTime()), ("every_fixture_is_understood",)),
-    "new key each time": (with_webhook(Forgetful()), ("repetition_has_the_same_keys",)),
-    "one key for all": (with_webhook(OneKeyForAll()), ("repetition_has_the_same_keys",)),
-    "mapped, not declared": (with_webhook(Undeclared()), ("fixtures_hit_declared_events",)),
-    "declared, not mapped": (with_webhook(Overdeclared()), ("declared_events_have_fixtures",)),
-    "guesses": (with_webhook(Guesses()), ("unknown_events_are_ignored", "fixtures_hit_declared_events")),
-    "raises on nulls": (with_webhook(Trusting()), ("thin_and_twisted_payloads_are_survived",)),
+    "raises on nulls": (with_webhook(hostile_webhooks.Trusting()), ("thin_and_twisted_payloads_are_survived",)),
     "mapping raises on nulls": (RaisesOnNull(), ("thin_and_twisted_payloads_are_survived",)),
-    "swallows junk": (with_webhook(EatsJunk()), ("bodies_that_are_no_object_are_unreadable",)),
+    "swallows junk": (with_webhook(hostile_webhooks.EatsJunk()), ("bodies_that_are_no_object_are_unreadable",)),
     "opens connections": (
-        with_webhook(PhonesHome()),
+        with_webhook(hostile_webhooks.PhonesHome()),
         ("every_fixture_is_understood", "thin_and_twisted_payloads_are_survived"),
     ),
     "undeclared fields": (InventsFields(), ("every_fixture_is_understood", "streams_read_to_the_end")),

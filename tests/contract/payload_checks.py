@@ -14,8 +14,9 @@ import orjson
 from providers.canonical import FIELDS, SignalType
 from providers.errors import UnreadablePayload
 from providers.spi import ProviderEvent, WebhookRequest
+from providers.verification import Ed25519Scheme, Header, HmacScheme
 from tests.contract.declaration_checks import signal_types_of
-from tests.contract.signature_checks import BODY
+from tests.contract.senders import BODY
 from tests.contract.subject import MISSING, Fixture, Subject, altered, headers_for, places, resource
 
 _TYPES = {"string": str, "boolean": bool, "integer": int, "array": list}
@@ -82,6 +83,41 @@ def _belongs(event_type: str, declared: str) -> bool:
     )
 
 
+def order_is_declared_and_given(subject: Subject) -> None:
+    """The manifest names the entity in order exactly if events carry its key."""
+    told = [e for fixture in subject.fixtures() for e in subject.adapter.process_webhook(fixture.request())]
+    given = any(event.ordering_key for event in told)
+    assert bool(subject.adapter.manifest.ordering_key) == given, "the manifest and the events differ about the order"
+
+
+def delivery_headers_deliver(subject: Subject) -> None:
+    """With the headers an adapter gives for trying things out, every fixture tells what it tells otherwise."""
+    webhook = subject.adapter.webhook
+    if webhook is None:
+        return
+    id_header = subject.adapter.manifest.delivery_id_header
+    proven = {
+        scheme.id.name
+        for scheme in webhook.schemes.values()
+        if isinstance(scheme, HmacScheme | Ed25519Scheme) and isinstance(scheme.id, Header)
+    }
+    for fixture in subject.fixtures():
+        expected = subject.adapter.process_webhook(fixture.request())
+        for event in expected[:1]:
+            headers = webhook.delivery_headers(event.event_type, "delivery-1")
+            assert all(name == name.lower() for name in headers), "header names are lower case"
+            assert all(value.isascii() and value.isprintable() for value in headers.values())
+            assert headers.get("content-type"), "a delivery has a content type"
+            assert not id_header or id_header in proven or headers.get(id_header) == "delivery-1", (
+                f"{id_header} does not hold the delivery id"
+            )
+            request = WebhookRequest(headers=headers, body=fixture.body, query=fixture.query)
+            told = _handled(subject, request, fixture.name)
+            assert [(e.event_type, e.signal_type) for e in told or ()] == [
+                (e.event_type, e.signal_type) for e in expected
+            ], f"{fixture.name} tells something else under the adapter's own headers"
+
+
 def unknown_events_are_ignored(subject: Subject) -> None:
     """An event nobody mapped is told with a reason, and is neither an error nor a signal."""
     if subject.adapter.webhook is None:
@@ -90,7 +126,9 @@ def unknown_events_are_ignored(subject: Subject) -> None:
     assert any(event.signal_type is None for event in told), "no fixture shows an unknown or unmapped event"
     template = subject.header_template
     for fixture in subject.fixtures():
-        request = WebhookRequest(headers=headers_for(template, "never_heard_of_it", "x"), body=fixture.body)
+        request = WebhookRequest(
+            headers=headers_for(template, "never_heard_of_it", "x"), body=fixture.body, query=fixture.query
+        )
         known = {event.event_type for event in subject.adapter.process_webhook(fixture.request())}
         for event in _handled(subject, request, f"{fixture.name} under an unknown event") or ():
             # An adapter that reads the type from the body is not misled by the header.

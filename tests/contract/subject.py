@@ -6,28 +6,30 @@ import importlib
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
-import jwt
 import orjson
 
 from providers.redaction import redact
 from providers.simulation import Simulator
 from providers.spi import Adapter, ProviderEvent, WebhookRequest
-from providers.verification import HmacScheme, Scheme, SharedTokenScheme, Verified, sign, verify
+from providers.verification import Verified, verify
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
 
 @dataclass(frozen=True)
 class Fixture:
-    """One request of the provider: ``<event>__<case>.json`` and the headers it arrives with."""
+    """One request of the provider: ``<event>__<case>.json``, the headers it arrives with, and the URL's parameters
+    if ``queries.json`` names any for it."""
 
     path: Path
     headers: dict[str, str]
     body: bytes = field(repr=False)
+    query: dict[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -38,7 +40,7 @@ class Fixture:
         return self.path.with_suffix(".golden.json")
 
     def request(self, body: bytes | None = None) -> WebhookRequest:
-        return WebhookRequest(headers=self.headers, body=self.body if body is None else body)
+        return WebhookRequest(headers=self.headers, body=self.body if body is None else body, query=self.query)
 
 
 def headers_for(template: dict[str, str], event: str, case: str) -> dict[str, str]:
@@ -76,11 +78,15 @@ class Subject:
 
     def fixtures(self) -> list[Fixture]:
         found = []
+        queries = self.directory / "queries.json"
+        query_of = orjson.loads(queries.read_bytes()) if queries.exists() else {}
         for path in sorted(self.directory.glob("*__*.json")):
             if path.name.endswith(".golden.json"):
                 continue
-            event, _, case = path.stem.partition("__")
-            found.append(Fixture(path, headers_for(self.header_template, event, case), path.read_bytes()))
+            # Characters no file name should hold are escaped in it as in a URL (%3A).
+            event, _, case = unquote(path.stem).partition("__")
+            headers = headers_for(self.header_template, event, case)
+            found.append(Fixture(path, headers, path.read_bytes(), query_of.get(path.stem, {})))
         return found
 
     def outcome(self, fixture: Fixture) -> list[dict[str, Any]]:
@@ -124,19 +130,6 @@ def resource(signal: Any) -> dict[str, Any]:
 
 def _time(moment: datetime | None) -> str | None:
     return moment.isoformat() if moment else None
-
-
-def signed(scheme: Scheme, body: bytes, secret: bytes) -> dict[str, str]:
-    """The signature headers a provider would send now, with lower-case names as they arrive."""
-    now = int(datetime.now(UTC).timestamp())
-    if isinstance(scheme, HmacScheme):
-        headers = sign(scheme, body=body, secret=secret, timestamp=now if scheme.signs_clock else None)
-    elif isinstance(scheme, SharedTokenScheme):
-        headers = {scheme.header: scheme.prefix + secret.decode()}
-    else:
-        token = jwt.encode({"iat": now, "exp": now + 120, "iss": "contract"}, secret, algorithm="HS256")
-        headers = {scheme.header: scheme.prefix + token}
-    return {name.lower(): value for name, value in headers.items()}
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

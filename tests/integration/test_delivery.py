@@ -16,7 +16,8 @@ from events.envelope import problems, signal_id
 from events.models import AdapterEvent, DeliveryAttempt, DeliveryStatus, SignalProducer, Source
 from events.outbox import Delivered, _claim, _mark_delivered, deliver_batch
 from events.retention import purge_batch
-from events.services import envelope_of, ledger, record, replay
+from events.ledger import ledger
+from events.services import envelope_of, record, replay
 from providers.canonical import SignalType
 from providers.spi import ProviderEvent
 from tests.factories import ACME, GLOBEX, make_connection

@@ -20,7 +20,18 @@ from integration_adapters.sandbox.sink import Sink
 from integration_adapters.sandbox.worlds import TENANTS, World, build, simulated_slugs
 from providers import registry
 from providers.catalogue import sync_providers
-from providers.verification import HmacScheme, JwtScheme, Scheme, SharedTokenScheme, verify
+from providers.simulation import SimulatedDelivery
+from providers.verification import (
+    BasicScheme,
+    Header,
+    HmacScheme,
+    JwtScheme,
+    Scheme,
+    SecretForm,
+    SharedTokenScheme,
+    new_secret,
+    verify,
+)
 from webhooks.models import WebhookRegistration
 
 Worlds = dict[tuple[str, str], World]
@@ -100,19 +111,45 @@ def test_what_happens_in_a_simulated_world_arrives_as_signed_webhooks(
     assert arrived == {(tenant_id, slug, Source.WEBHOOK) for slug, tenant_id in worlds}
 
 
+SIGNS_ITS_ID = HmacScheme(
+    signature=Header(name="x-signature", prefix="v1,", separator=" "),
+    encoding="base64",
+    template="{id}.{timestamp}.{body}",
+    timestamp=Header(name="x-time"),
+    id=Header(name="x-id"),
+    secret_form=SecretForm.STANDARD_WEBHOOKS,
+)
+
+
 @pytest.mark.parametrize(
     "scheme",
     [
-        HmacScheme(header="x-signature", prefix="sha256="),
-        HmacScheme(header="x-signature", template="{timestamp}.{body}", timestamp_header="x-time"),
-        SharedTokenScheme(header="x-token", prefix="Token "),
+        HmacScheme(signature=Header(name="x-signature", prefix="sha256=")),
+        HmacScheme(
+            signature=Header(name="x-signature", prefix="v1=", separator=","),
+            template="{timestamp}.{body}",
+            timestamp=Header(name="x-signature", prefix="t=", separator=","),
+        ),
+        SIGNS_ITS_ID,
+        SharedTokenScheme(token=Header(name="x-token", prefix="Token ")),
+        BasicScheme(),
         JwtScheme(),
     ],
 )
 def test_deliveries_are_signed_so_that_they_verify(scheme: Scheme) -> None:
-    body, secret = b'{"a": 1}', b"a secret of thirty-two characters"
-    headers = signed_headers(scheme, body, secret)
-    assert verify(scheme, headers=headers, body=body, secrets=[secret]).secret_index == 0
+    delivery = SimulatedDelivery({"X-Event": "made"}, b'{"a": 1}')
+    secret = new_secret(scheme.secret_form).encode()
+    headers = signed_headers(scheme, delivery, secret)
+    assert headers["x-event"] == "made"
+    assert verify(scheme, headers=headers, body=delivery.body, secrets=[secret]).secret_index == 0
+
+
+def test_a_signed_id_stays_the_same_on_every_try() -> None:
+    delivery = SimulatedDelivery({"X-Id": "msg_1"}, b'{"a": 1}')
+    secret = new_secret(SIGNS_ITS_ID.secret_form).encode()
+    tries = [signed_headers(SIGNS_ITS_ID, delivery, secret) for _ in range(2)]
+    assert [headers["x-id"] for headers in tries] == ["msg_1", "msg_1"]
+    assert all(verify(SIGNS_ITS_ID, headers=headers, body=delivery.body, secrets=[secret]) for headers in tries)
 
 
 def test_the_demonstration_leaves_out_the_teaching_provider() -> None:

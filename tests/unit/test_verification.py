@@ -3,17 +3,20 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
-import jwt
 import pytest
 
 from providers.verification import (
+    BasicScheme,
+    Ed25519Scheme,
+    Header,
     HmacScheme,
     JwtScheme,
     SharedTokenScheme,
     SignatureRejected,
+    UnsignedScheme,
     sign,
     verify,
 )
@@ -21,8 +24,12 @@ from providers.verification import (
 SECRET = b"unit-secret-0123456789abcdefghijklmn"
 OLD = b"older-secret-0123456789abcdefghijklm"
 BODY = b'{"a": 1}'
-PLAIN = HmacScheme(header="x-signature", prefix="sha256=")
-CLOCKED = HmacScheme(header="x-signature", prefix="v0=", template="v0:{timestamp}:{body}", timestamp_header="x-time")
+PLAIN = HmacScheme(signature=Header(name="x-signature", prefix="sha256="))
+CLOCKED = HmacScheme(
+    signature=Header(name="x-signature", prefix="v0="),
+    template="v0:{timestamp}:{body}",
+    timestamp=Header(name="x-time"),
+)
 
 
 def reason(scheme: Any, headers: dict[str, str], *, body: bytes = BODY, secrets: tuple[bytes, ...] = (SECRET,)) -> str:
@@ -37,7 +44,7 @@ def test_a_signature_made_by_the_standard_library_is_accepted(algorithm: Any, en
     """UT-IA-01: computed here by hand, so that ``sign`` and ``verify`` cannot agree on the same mistake."""
     digest = hmac.new(SECRET, BODY, getattr(hashlib, algorithm))
     text = digest.hexdigest() if encoding == "hex" else base64.b64encode(digest.digest()).decode()
-    scheme = HmacScheme(header="x-signature", prefix="v=", algorithm=algorithm, encoding=encoding)
+    scheme = HmacScheme(signature=Header(name="x-signature", prefix="v="), algorithm=algorithm, encoding=encoding)
     verified = verify(scheme, headers={"x-signature": "v=" + text}, body=BODY, secrets=[SECRET])
     assert verified.secret_index == 0
     assert verified.fingerprint == hashlib.sha256(text.encode()).digest()
@@ -47,7 +54,7 @@ def test_a_signature_made_by_the_standard_library_is_accepted(algorithm: Any, en
 def test_the_published_test_vector_of_hmac_sha256_is_accepted() -> None:
     """UT-IA-01: RFC 4231, test case 2."""
     given = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
-    scheme = HmacScheme(header="x-signature")
+    scheme = HmacScheme(signature=Header(name="x-signature"))
     assert verify(
         scheme, headers={"x-signature": given}, body=b"what do ya want for nothing?", secrets=[b"Jefe"]
     ).fingerprint
@@ -100,8 +107,10 @@ def test_a_missing_prefix_is_malformed() -> None:
     "value", ["sha256=é", "sha256=\u20ac", "sha256=\udcff", "sha256=" + chr(0xD83D), "sha256=\x00"]
 )
 def test_odd_characters_are_a_mismatch_and_not_an_exception_of_another_kind(value: str) -> None:
-    for scheme in (PLAIN, SharedTokenScheme(header="x-signature"), JwtScheme(header="x-signature", prefix="sha256=")):
+    place = Header(name="x-signature", prefix="sha256=")
+    for scheme in (PLAIN, SharedTokenScheme(token=place)):
         assert reason(scheme, {"x-signature": value}) == "signature_mismatch"
+    assert reason(JwtScheme(token=place), {"x-signature": value}) == "signature_malformed"
 
 
 def test_an_over_long_header_is_refused_before_any_work() -> None:
@@ -115,7 +124,7 @@ def test_the_matching_secret_is_named_during_a_rotation() -> None:
 
 
 def test_an_empty_secret_never_verifies_even_its_own_signature() -> None:
-    headers = sign(PLAIN, body=BODY, secret=b"")
+    headers = {"x-signature": "sha256=" + hmac.new(b"", BODY, hashlib.sha256).hexdigest()}
     assert reason(PLAIN, headers, secrets=(b"",)) == "signature_mismatch"
     assert reason(PLAIN, headers, secrets=()) == "signature_mismatch"
 
@@ -128,7 +137,7 @@ def test_braces_in_the_body_are_not_taken_for_the_template() -> None:
 
 
 class TestSharedToken:
-    scheme = SharedTokenScheme(header="x-token")
+    scheme = SharedTokenScheme(token=Header(name="x-token"))
 
     def test_the_secret_itself_is_accepted_and_leaves_no_fingerprint(self) -> None:
         verified = verify(self.scheme, headers={"x-token": SECRET.decode()}, body=BODY, secrets=[SECRET])
@@ -139,40 +148,89 @@ class TestSharedToken:
             assert reason(self.scheme, {"x-token": value}) == "signature_mismatch"
 
     def test_an_empty_secret_is_not_matched_by_an_empty_token(self) -> None:
-        scheme = SharedTokenScheme(header="x-token", prefix="Token ")
-        assert reason(scheme, {"x-token": "Token "}, secrets=(b"",)) == "signature_mismatch"
+        scheme = SharedTokenScheme(token=Header(name="x-token", prefix="Token "))
+        for value in ("", "Token "):
+            assert reason(scheme, {"x-token": value}, secrets=(b"",)) == "signature_missing"
 
 
-class TestJwt:
-    scheme = JwtScheme()
+class TestBasic:
+    scheme = BasicScheme()
+    secret = b"signals:pa:ss"
 
-    def token(self, secret: bytes = SECRET, algorithm: str = "HS256", **claims: Any) -> dict[str, str]:
-        now = datetime.now(UTC)
-        claims = {"iat": now, "exp": now + timedelta(minutes=2), **claims}
-        claims = {name: value for name, value in claims.items() if value is not None}
-        key = "" if algorithm == "none" else secret
-        return {"authorization": "Bearer " + jwt.encode(claims, key, algorithm=algorithm)}
+    def value(self, pair: bytes) -> dict[str, str]:
+        return {"authorization": "Basic " + base64.b64encode(pair).decode()}
 
-    def test_a_token_of_the_provider_is_accepted(self) -> None:
-        assert verify(self.scheme, headers=self.token(aud="anything"), body=BODY, secrets=[SECRET]).fingerprint is None
+    def test_user_and_password_are_accepted_under_any_spelling_of_the_word(self) -> None:
+        for word in ("Basic", "basic", "BASIC"):
+            headers = {"authorization": self.value(self.secret)["authorization"].replace("Basic", word)}
+            assert verify(self.scheme, headers=headers, body=BODY, secrets=[self.secret]).fingerprint is None
 
-    def test_an_expired_token_says_so(self) -> None:
-        past = datetime.now(UTC) - timedelta(minutes=5)
-        assert reason(self.scheme, self.token(exp=past)) == "token_expired"
+    @pytest.mark.parametrize("pair", [b"signals:pa", b"Signals:pa:ss", b"signals", b":pa:ss", b"signals:pa:ss ", b""])
+    def test_user_and_password_must_both_be_right(self, pair: bytes) -> None:
+        assert reason(self.scheme, self.value(pair), secrets=(self.secret,)) == "signature_mismatch"
 
-    def test_a_token_without_end_is_refused(self) -> None:
-        assert reason(self.scheme, self.token(exp=None)) == "signature_mismatch"
+    def test_a_secret_that_is_no_pair_opens_nothing(self) -> None:
+        for secret in (b"signals", b"signals:", b":pass", b""):
+            assert reason(self.scheme, self.value(secret), secrets=(secret,)) == "signature_mismatch"
 
-    def test_a_token_cannot_choose_how_it_is_checked(self) -> None:
-        assert reason(self.scheme, self.token(algorithm="none")) == "signature_mismatch"
-        wide = b"w" * 64
-        assert reason(self.scheme, self.token(secret=wide, algorithm="HS512"), secrets=(wide,)) == "signature_mismatch"
+    def test_another_kind_of_authorization_is_malformed(self) -> None:
+        for value in ("Bearer abc", "Basicc2lnbmFsczpwYTpzcw==", "Basic"):
+            assert reason(self.scheme, {"authorization": value}, secrets=(self.secret,)) == "signature_malformed"
 
-    def test_another_secret_is_refused(self) -> None:
-        assert reason(self.scheme, self.token(secret=OLD)) == "signature_mismatch"
-        assert verify(self.scheme, headers=self.token(secret=OLD), body=b"", secrets=[SECRET, OLD]).secret_index == 1
+    def test_text_that_is_no_base64_is_a_mismatch(self) -> None:
+        for value in ("Basic \u20ac", "Basic ====", "Basic c2lnbmFsczpwYTpzcw", "Basic signals:pa:ss"):
+            assert reason(self.scheme, {"authorization": value}, secrets=(self.secret,)) == "signature_mismatch"
 
-    def test_junk_is_refused(self) -> None:
-        for value in ("Bearer ", "Bearer a.b.c", "Bearer " + "." * 100):
-            assert reason(self.scheme, {"authorization": value}) == "signature_mismatch"
-        assert reason(self.scheme, {"authorization": "Basic eDp5"}) == "signature_malformed"
+
+class TestEd25519:
+    """RFC 8032, section 7.1, test 3: two bytes of message, here one of clock and one of body at a time."""
+
+    key = b"fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025"
+    message = bytes.fromhex("af82")
+    signature = (
+        "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac"
+        "18ff9b538d16f290ae67f760984dc6594a7c15e9716ed28dc027beceea1ec40a"
+    )
+    hexadecimal = Ed25519Scheme(signature=Header(name="x-signature"), encoding="hex", template="{body}")
+    base64 = Ed25519Scheme(signature=Header(name="x-signature"), template="{body}")
+
+    def test_the_published_vector_is_accepted_in_both_encodings(self) -> None:
+        text = base64.b64encode(bytes.fromhex(self.signature)).decode()
+        for scheme, value in ((self.hexadecimal, self.signature), (self.base64, text)):
+            verified = verify(scheme, headers={"x-signature": value}, body=self.message, secrets=[OLD, self.key])
+            assert verified.secret_index == 1
+            assert verified.fingerprint == hashlib.sha256(bytes.fromhex(self.signature)).digest()
+
+    def test_a_key_is_also_known_by_its_prefixed_form(self) -> None:
+        key = b"whpk_" + base64.b64encode(bytes.fromhex(self.key.decode()))
+        headers = {"x-signature": self.signature}
+        assert verify(self.hexadecimal, headers=headers, body=self.message, secrets=[key]).secret_index == 0
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            str.upper,
+            lambda text: text[:-1],
+            lambda text: text + "00",
+            lambda text: text[::-1],
+            lambda text: "é" + text,
+            lambda text: text[:64] + " " + text[64:],
+            lambda text: text.translate(dict.fromkeys(range(128), "0")),
+            lambda text: text[0] + "\udce9",
+        ],
+    )
+    def test_another_spelling_or_value_is_a_mismatch(self, change: Any) -> None:
+        headers = {"x-signature": change(self.signature)}
+        assert reason(self.hexadecimal, headers, body=self.message, secrets=(self.key,)) == "signature_mismatch"
+
+    def test_a_message_or_key_of_somebody_else_is_a_mismatch(self) -> None:
+        headers = {"x-signature": self.signature}
+        assert reason(self.hexadecimal, headers, body=b"\xaf\x83", secrets=(self.key,)) == "signature_mismatch"
+        for key in (b"00" * 32, b"ff" * 32, self.key[:-2], b"", b"not a key", b"whpk_AAAA"):
+            assert reason(self.hexadecimal, headers, body=self.message, secrets=(key,)) == "signature_mismatch"
+
+
+def test_a_door_without_proof_is_never_opened_here() -> None:
+    for headers in ({}, {"authorization": "Bearer x"}):
+        assert reason(UnsignedScheme(), headers, secrets=(SECRET,)) == "unsigned"
+        assert reason(UnsignedScheme(), headers, secrets=()) == "unsigned"

@@ -7,6 +7,7 @@ signature before anything here is called.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 
 import orjson
 
@@ -15,7 +16,7 @@ from providers.canonical import JSON
 from providers.document import Document
 from providers.errors import UnreadablePayload
 from providers.spi import ProviderEvent, Webhook, WebhookReply, WebhookRequest
-from providers.verification import HmacScheme
+from providers.verification import Header, HmacScheme, UnsignedScheme
 
 
 class FakeWebhook(Webhook):
@@ -24,12 +25,13 @@ class FakeWebhook(Webhook):
     # the delivery id and the memory of seen signatures carry replay protection instead.
     schemes = {
         "hmac": HmacScheme(
-            header="x-fake-signature",
-            prefix="v1=",
+            signature=Header(name="x-fake-signature", prefix="v1="),
             template="{timestamp}.{body}",
-            timestamp_header="x-fake-timestamp",
+            timestamp=Header(name="x-fake-timestamp"),
         ),
-        "hmac_body": HmacScheme(header="x-fake-signature", prefix="v1="),
+        "hmac_body": HmacScheme(signature=Header(name="x-fake-signature", prefix="v1=")),
+        # A sender that proves nothing: only a connection with a waiver may have such a door.
+        "unsigned": UnsignedScheme(),
     }
     event_types = tuple(EVENT_TYPES)
 
@@ -38,6 +40,9 @@ class FakeWebhook(Webhook):
         if body.text("/type") != "handshake":
             return None
         return WebhookReply(orjson.dumps({"challenge": body.text("/challenge") or ""}))
+
+    def delivery_headers(self, event_type: str, delivery_id: str) -> Mapping[str, str]:
+        return {"content-type": "application/json", "x-fake-delivery": delivery_id}
 
     def events(self, request: WebhookRequest) -> list[ProviderEvent]:
         body = request.payload()

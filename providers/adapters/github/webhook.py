@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 
 from providers.adapters.github import mapping
 from providers.adapters.github.mapping_rules import MAPPED, classify
@@ -15,7 +16,7 @@ from providers.canonical import SignalType
 from providers.document import Document
 from providers.errors import UnreadablePayload
 from providers.spi import ProviderEvent, Webhook, WebhookRequest
-from providers.verification import HmacScheme
+from providers.verification import Header, HmacScheme
 
 _WORD = re.compile(r"[A-Za-z0-9_]{1,60}", re.ASCII)
 _DELIVERY_ID = re.compile(r"[A-Za-z0-9._:-]{1,100}", re.ASCII)
@@ -23,8 +24,13 @@ _DELIVERY_ID = re.compile(r"[A-Za-z0-9._:-]{1,100}", re.ASCII)
 
 class GitHubWebhook(Webhook):
     # The older X-Hub-Signature is SHA-1 and never accepted. No time is signed.
-    schemes = {"hmac": HmacScheme(header="x-hub-signature-256", prefix="sha256=")}
+    schemes = {"hmac": HmacScheme(signature=Header(name="x-hub-signature-256", prefix="sha256="))}
     event_types = tuple(sorted(MAPPED))
+
+    def delivery_headers(self, event_type: str, delivery_id: str) -> Mapping[str, str]:
+        # The header names the event without the action, which stands in the body.
+        event = event_type.partition(".")[0]
+        return {"content-type": "application/json", "x-github-event": event, "x-github-delivery": delivery_id}
 
     def events(self, request: WebhookRequest) -> list[ProviderEvent]:
         event = request.header("x-github-event")

@@ -18,7 +18,7 @@ from providers.adapters.jira.mapping import issue_id, milliseconds, occurred_at
 from providers.canonical import SignalType
 from providers.document import Document
 from providers.spi import ProviderEvent, Webhook, WebhookRequest
-from providers.verification import HmacScheme, JwtScheme
+from providers.verification import Header, HmacScheme, JwtScheme
 
 IDENTIFIER_HEADER: Final = "x-atlassian-webhook-identifier"
 ISSUE_UPDATED: Final = "jira:issue_updated"
@@ -74,10 +74,13 @@ class JiraWebhook(Webhook):
     """One update may mean several things; each becomes an event with a dedupe key of its own."""
 
     schemes = {
-        "hmac": HmacScheme(header="x-hub-signature", prefix="sha256="),
+        "hmac": HmacScheme(signature=Header(name="x-hub-signature", prefix="sha256=")),
         "jwt": JwtScheme(),
     }
     event_types = (ISSUE_UPDATED, *SIGNAL_OF_EVENT)
+
+    def delivery_headers(self, event_type: str, delivery_id: str) -> Mapping[str, str]:
+        return {"content-type": "application/json", IDENTIFIER_HEADER: delivery_id}
 
     def events(self, request: WebhookRequest) -> list[ProviderEvent]:
         payload = request.payload()

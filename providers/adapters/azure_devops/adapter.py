@@ -1,0 +1,140 @@
+"""Azure DevOps: what it is, what it imposes, and how to call it."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, ClassVar
+
+from providers.adapters.azure_devops import mapping
+from providers.adapters.azure_devops.webhook import AzureDevOpsWebhook
+from providers.canonical import JSON, Category, Signal, SignalType
+from providers.client import ClientConfig, ProviderClient, Response
+from providers.document import Document, compact
+from providers.errors import AuthFailed, Misconfigured, ProviderError, ProviderFault, Rejected
+from providers.manifest import MIB, Manifest, RateLimitHeaders
+from providers.spi import Adapter, Identity
+
+IDENTITY_PATH = "_apis/connectionData"
+_TOKEN = re.compile(r"[!-~]{1,8192}", re.ASCII)
+_SECRET: JSON = {"type": "string", "minLength": 1, "maxLength": 8192, "pattern": "^[!-~]+$"}
+
+
+class AzureDevOpsAdapter(Adapter):
+    """Azure DevOps Services, and Azure DevOps Server as far as it speaks the same version."""
+
+    slug = "azure_devops"
+    label = "Azure DevOps"
+    category = Category.SCM
+    api_versions = ("7.1",)
+
+    manifest = Manifest(
+        # No time-out is published; ten seconds is the least others have seen.
+        ack_budget_seconds=10,
+        # What fails passingly is tried again at once; what still fails puts the subscription on probation.
+        retry_schedule_seconds=(
+            *(1, 2, 4, 8, 16, 32, 60, 60),
+            *(1200, 2400, 4800, 9600, 19200, 38400, 54000),
+        ),
+        redelivery_horizon=timedelta(hours=37),
+        delivery_id_header="",
+        body_limit_bytes=2 * MIB,
+        # Only 408, 502, 503 and 504 are tried again without the subscription losing what comes meanwhile; 410
+        # disables it at once. Who cannot prove himself is told so: his events could not be taken anyway.
+        accepted_status=200,
+        rejected_status=401,
+        limited_status=503,
+        fault_status=503,
+        ordering_key="a pull request, a ref, a work item, a run, a deployment, a release or a repository",
+        rate_limit_headers=RateLimitHeaders(
+            limit="x-ratelimit-limit", remaining="x-ratelimit-remaining", reset="x-ratelimit-reset"
+        ),
+        documentation="https://learn.microsoft.com/azure/devops/service-hooks/troubleshoot",
+    )
+
+    settings_schema: ClassVar[JSON] = {
+        "type": "object",
+        "properties": {
+            "base_url": {
+                "type": "string",
+                "pattern": r"^https?://[^\s/?#@]+(/[^\s/?#@]+)+/?$",
+                "maxLength": 500,
+                "description": "https://dev.azure.com/ORGANISATION, or https://SERVER/COLLECTION.",
+            },
+        },
+        "required": ["base_url"],
+        "additionalProperties": False,
+    }
+    credential_schema: ClassVar[JSON] = {
+        "type": "object",
+        "properties": {
+            "token": {**_SECRET, "description": "Personal access token of one organisation."},
+            "access_token": {**_SECRET, "description": "Access token of Microsoft Entra ID."},
+        },
+        "oneOf": [{"required": ["token"]}, {"required": ["access_token"]}],
+        "additionalProperties": False,
+    }
+
+    webhook = AzureDevOpsWebhook()
+
+    def normalise(self, signal_type: SignalType, event_type: str, payload: JSON) -> Signal:
+        return mapping.signal(signal_type, event_type, payload)
+
+    def client_config(
+        self, settings: Mapping[str, Any], credential: Mapping[str, str], api_version: str
+    ) -> ClientConfig:
+        base_url = settings.get("base_url")
+        if not base_url:
+            raise Misconfigured("The setting base_url is missing.")
+        token, bearer = credential.get("token") or "", credential.get("access_token") or ""
+        if not _TOKEN.fullmatch(token or bearer):
+            raise Misconfigured("The credential has no usable token.")
+        # A personal access token is a password without a user.
+        basic = "Basic " + base64.b64encode(f":{token}".encode()).decode()
+        return ClientConfig(
+            base_url=base_url,
+            headers={
+                "Authorization": basic if token else f"Bearer {bearer}",
+                # Asks for 401 instead of a redirect to the sign-in page.
+                "X-TFS-FedAuthRedirect": "Suppress",
+            },
+            rate_limit_headers=self.manifest.rate_limit_headers,
+            classify=classify,
+        )
+
+    def verify(self, client: ProviderClient) -> Identity:
+        """Ask who we are; a visitor without a name is told so with 200."""
+        # The service has this call as a preview only.
+        params = {"api-version": f"{self.api_versions[0]}-preview"}
+        try:
+            body = Document(client.get(IDENTITY_PATH, params=params).json())
+        except Rejected as error:
+            if error.status == 404:
+                raise Misconfigured("There is no such organisation at base_url, or it is hidden.") from None
+            raise
+        user = "/authenticatedUser"
+        name, account = body.text(f"{user}/providerDisplayName"), body.text(f"{user}/id", limit=100)
+        descriptor = body.text(f"{user}/descriptor") or ""
+        if (name or "").lower() == "anonymous" or descriptor.startswith("System:PublicAccess"):
+            raise AuthFailed("Azure DevOps does not know the token; it answers as to an anonymous visitor.")
+        if not account:
+            raise ProviderFault("Azure DevOps does not say whose token this is.")
+        return Identity(account=account, details=compact({"name": name}))
+
+
+def classify(answer: Response) -> ProviderError | None:
+    """A bad token is often answered with a sign-in page: 203, a redirect, or 200 with HTML."""
+    kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if answer.status in (203, 302) or (answer.status < 300 and kind == "text/html"):
+        return AuthFailed(
+            "Azure DevOps answers with its sign-in page: the token is wrong, expired or not for this organisation.",
+            status=answer.status,
+        )
+    if answer.status == 403 and b"TF400813" in answer.content:
+        return AuthFailed(
+            "Azure DevOps refuses the token (403, TF400813): the account lacks access, or a policy forbids the token.",
+            status=answer.status,
+        )
+    return None

@@ -1,0 +1,122 @@
+"""GitLab: GitLab.com, Self-Managed and Dedicated."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, ClassVar
+
+from providers.adapters.gitlab import mapping
+from providers.adapters.gitlab.webhook import DELIVERY_HEADER, GitLabWebhook
+from providers.canonical import JSON, Category, Signal, SignalType
+from providers.client import ClientConfig, ProviderClient
+from providers.document import Document, compact
+from providers.errors import AuthFailed, Misconfigured, ProviderFault, Rejected
+from providers.manifest import MIB, Manifest, RateLimitHeaders
+from providers.spi import Adapter, Identity
+
+DEFAULT_BASE_URL = "https://gitlab.com/api/v4"
+_TOKEN = re.compile(r"[!-~]{1,4096}", re.ASCII)
+_PATH = "^([0-9]{1,18}|[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*)$"
+
+
+class GitLabAdapter(Adapter):
+    slug = "gitlab"
+    label = "GitLab"
+    category = Category.SCM
+    api_versions = ("4",)
+
+    manifest = Manifest(
+        ack_budget_seconds=10,
+        body_limit_bytes=25 * MIB,
+        # No schedule of retries is published; a delivery can be sent again for as long as its record is kept.
+        redelivery_horizon=timedelta(days=7),
+        delivery_id_header=DELIVERY_HEADER,
+        timestamp_tolerance_seconds=300,
+        ordering_key="merge request, issue, branch or tag, pipeline, job, deployment, release, page, milestone, alert",
+        rate_limit_headers=RateLimitHeaders(
+            limit="ratelimit-limit", remaining="ratelimit-remaining", reset="ratelimit-reset"
+        ),
+        documentation="https://docs.gitlab.com/user/project/integrations/webhooks/",
+    )
+
+    settings_schema: ClassVar[JSON] = {
+        "type": "object",
+        "properties": {
+            "base_url": {
+                "type": "string",
+                "format": "uri",
+                "pattern": "^https?://",
+                "default": DEFAULT_BASE_URL,
+                "description": "API address; https://HOST/api/v4 for an instance of your own.",
+            },
+            "projects": {
+                "type": "array",
+                "items": {"type": "string", "pattern": _PATH, "maxLength": 255},
+                "uniqueItems": True,
+                "maxItems": 500,
+                "description": "Projects to make webhooks in, as group/project or by number.",
+            },
+            "groups": {
+                "type": "array",
+                "items": {"type": "string", "pattern": _PATH, "maxLength": 255},
+                "uniqueItems": True,
+                "maxItems": 100,
+                "description": "Groups to make webhooks in, for all their projects; needs a Premium plan.",
+            },
+        },
+        "additionalProperties": False,
+    }
+    credential_schema: ClassVar[JSON] = {
+        "type": "object",
+        "properties": {
+            "token": {
+                "type": "string",
+                "minLength": 1,
+                "maxLength": 4096,
+                "pattern": "^[!-~]+$",
+                "description": "Personal, project or group access token, or OAuth access token.",
+            }
+        },
+        "required": ["token"],
+        "additionalProperties": False,
+    }
+
+    webhook = GitLabWebhook()
+
+    def normalise(self, signal_type: SignalType, event_type: str, payload: JSON) -> Signal:
+        return mapping.signal(signal_type, event_type, payload)
+
+    def client_config(
+        self, settings: Mapping[str, Any], credential: Mapping[str, str], api_version: str
+    ) -> ClientConfig:
+        token = credential.get("token") or ""
+        if not _TOKEN.fullmatch(token):
+            raise Misconfigured("The credential has no usable token.")
+        return ClientConfig(
+            base_url=settings.get("base_url") or DEFAULT_BASE_URL,
+            # Every kind of token may come like this; OAuth tokens may come in no other way.
+            headers={"Authorization": f"Bearer {token}"},
+            rate_limit_headers=self.manifest.rate_limit_headers,
+        )
+
+    def verify(self, client: ProviderClient) -> Identity:
+        """``GET /user`` answers to every kind of token: https://docs.gitlab.com/api/users/"""
+        try:
+            user = Document(client.get("user").json())
+        except AuthFailed as refused:
+            if refused.status != 403:
+                raise
+            raise AuthFailed(
+                "GitLab refuses the token (403): it needs the scope read_user, read_api or api.", status=403
+            ) from None
+        except Rejected as refused:
+            if refused.status != 404:
+                raise
+            raise Misconfigured("There is no GitLab API at base_url; its address ends in /api/v4.") from None
+        username = user.text("/username", limit=200)
+        if not username:
+            raise ProviderFault("GitLab does not say whose token this is.")
+        kind = "bot" if user.boolean("/bot") else "user"
+        return Identity(account=username, details=compact({"type": kind, "state": user.text("/state", limit=50)}))

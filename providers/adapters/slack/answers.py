@@ -1,0 +1,54 @@
+"""What an answer of the Web API means: almost every failure is told with status 200 and ``"ok": false``.
+
+Source: https://docs.slack.dev/apis/web-api/ and the errors of
+https://docs.slack.dev/reference/methods/auth.test
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from providers.client import Response
+from providers.document import Document, parse_json
+from providers.errors import AuthFailed, ProviderError, ProviderFault, RateLimited, Rejected
+
+_REFUSED: Final = {
+    "not_authed": "there is no token",
+    "invalid_auth": "the token is not valid, or not from this address",
+    "account_inactive": "its user or workspace is gone",
+    "token_revoked": "it was revoked",
+    "token_expired": "it has expired and must be refreshed",
+    "team_access_not_granted": "the app is not granted to this workspace",
+    "org_login_required": "the workspace is being moved to an organisation",
+    "missing_scope": "a scope is missing",
+    "not_allowed_token_type": "this kind of token may not ask this",
+    "ekm_access_denied": "an administrator has suspended access",
+}
+_RETRYABLE: Final = {"internal_error", "fatal_error", "service_unavailable", "request_timeout"}
+_LIMITED: Final = {"ratelimited", "rate_limited"}
+_WORD = re.compile(r"[a-z_]{1,60}", re.ASCII)
+_SCOPES = re.compile(r"[a-z:._,]{1,200}", re.ASCII)
+
+
+def refusal(answer: Response) -> ProviderError | None:
+    """The error an answer of status 200 tells; ``None`` where the status, or the caller, is to judge."""
+    if answer.status != 200:
+        return None
+    try:
+        body = Document(parse_json(answer.content))
+    except ValueError:
+        return None
+    if body.boolean("/ok") is not False:
+        return None
+    given = body.text("/error") or ""
+    code = given if _WORD.fullmatch(given) else "unknown_error"
+    if code in _LIMITED:
+        return RateLimited("Slack's rate limit is reached.", status=answer.status)
+    if code in _RETRYABLE:
+        return ProviderFault(f"Slack failed ({code}).", status=answer.status)
+    if code in _REFUSED:
+        needed = body.text("/needed") or ""
+        lacking = f": {needed}" if code == "missing_scope" and _SCOPES.fullmatch(needed) else ""
+        return AuthFailed(f"Slack refuses the token ({code}): {_REFUSED[code]}{lacking}.", status=answer.status)
+    return Rejected(f"Slack refused the request ({code}).", status=answer.status)

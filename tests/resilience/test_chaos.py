@@ -1,0 +1,30 @@
+"""The short form of ``script/chaos``: every part killed, emptied or away once, under load."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_what_was_answered_2xx_is_delivered_once_whatever_dies(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.resilience.chaos", "--json", "--keep", str(tmp_path)]
+    load = ["--rate", "30", "--polled", "100", "--redis-gone", "12", "--pause", "3"]
+    # Its own engines, whatever this run of the tests uses.
+    environment = {k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "REDIS_URL")}
+    ended = subprocess.run([*command, *load], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=360)
+
+    assert ended.stdout, ended.stderr[-3000:]
+    report = json.loads(ended.stdout.splitlines()[-1])
+    assert report["answered 2xx"] > 200
+    assert report["answers"].get("503") or report["answers"].get("no answer"), "nothing was ever hit"
+    assert (report["lost"], report["twice"], report["not asked for"]) == (0, 0, 0), report
+    assert report["delivered"] == report["answered 2xx"] + report["polled"]
+    assert report["unaccounted"] == 0
+    assert {int(status) for status in report["answers"] if status.isdigit()} <= {200, 202, 502, 503}
+    assert report["faults"] == []
+    assert ended.returncode == 0

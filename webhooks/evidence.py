@@ -1,0 +1,128 @@
+"""What is kept of deliveries that became no event: refusals as counts, unreadable ones as redacted copies."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db.models import F
+from django.db.models.functions import Greatest
+from django.utils import timezone
+
+from events.compression import pack
+from providers.redaction import is_secret_key, redact_text
+from providers.spi import WebhookRequest
+from providers.verification import Verified
+from webhooks.lookup import Door
+from webhooks.models import QuarantinedDelivery, RejectedDelivery
+
+MAX_HEADER_NAMES = 60
+MAX_HEADER_NAME_LENGTH = 100
+MAX_KEPT_VALUE = 500
+FLUSH_SECONDS = 1.0
+# Headers that prove the sender, or belong to the way here, are of no use for reading the body again.
+_PROVING = ("authorization", "cookie", "signature", "token", "secret", "password", "forwarded", "client-ip")
+
+
+@dataclass(slots=True)
+class _Count:
+    number: int = 0
+    written_at: float = 0.0
+
+
+_counts: dict[tuple[str, str, datetime], _Count] = {}
+_counts_lock = threading.Lock()
+
+
+def note_refusal(door: Door, reason: str, headers: Mapping[str, str], body_bytes: int | None) -> None:
+    """Count a refusal. Written at once, then at most once a second a process, door and reason.
+
+    A flood of forged requests must cost a counter here, not a row or a lock in the database.
+    """
+    now = timezone.now()
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    key = (door.registration.pk.hex, reason, hour)
+    with _counts_lock:
+        if len(_counts) > 10_000:
+            _counts.clear()
+        count = _counts.setdefault(key, _Count())
+        count.number += 1
+        if time.monotonic() - count.written_at < FLUSH_SECONDS and count.written_at:
+            return
+        number, count.number, count.written_at = count.number, 0, time.monotonic()
+    _write_refusals(door, reason, hour, now, number, _names(headers), body_bytes)
+
+
+def _write_refusals(
+    door: Door, reason: str, hour: datetime, now: datetime, number: int, names: list[str], body_bytes: int | None
+) -> None:
+    key = {"registration": door.registration, "reason": reason[:40], "hour": hour}
+    first = {
+        "tenant_id": door.registration.tenant_id,
+        "connection": door.connection,
+        "number": 0,
+        "first_at": now,
+        "last_at": now,
+    }
+    row, _ = RejectedDelivery.objects.get_or_create(**key, defaults=first)
+    RejectedDelivery.objects.filter(pk=row.pk).update(
+        number=F("number") + number,
+        last_at=Greatest("last_at", now),
+        header_names=names,
+        body_bytes=body_bytes,
+        updated_at=now,
+    )
+
+
+def _names(headers: Mapping[str, str]) -> list[str]:
+    return sorted(redact_text(name[:MAX_HEADER_NAME_LENGTH]) for name in list(headers)[:MAX_HEADER_NAMES])
+
+
+def quarantine(
+    door: Door, request: WebhookRequest, verified: Verified | None, *, reason: str, detail: str, proof: str
+) -> bool:
+    """Keep a verified delivery that could not be read. Returns whether there was room.
+
+    A repetition of the same body is kept once and counts as kept.
+    """
+    body_hash = hashlib.sha256(request.body).digest()
+    kept = QuarantinedDelivery.objects.filter(registration=door.registration)
+    if not kept.filter(body_hash=body_hash).exists() and kept.count() >= settings.WEBHOOK_QUARANTINE_SIZE:
+        return False
+    text = request.body.decode("utf-8", "replace").replace("\x00", "\ufffd")
+    row = QuarantinedDelivery(
+        tenant_id=door.registration.tenant_id,
+        registration=door.registration,
+        connection=door.connection,
+        reason=reason,
+        detail=redact_text(detail)[:500],
+        body_hash=body_hash,
+        signature_hash=verified.fingerprint if verified is not None else None,
+        proof=proof,
+        headers=_kept(request.headers.items()),
+        query=_kept(request.query.items()),
+        body=pack(redact_text(text, emails=settings.REDACT_EMAILS)),
+        body_bytes=len(request.body),
+    )
+    QuarantinedDelivery.objects.bulk_create([row], ignore_conflicts=True)
+    return True
+
+
+def _kept(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    return {
+        name[:MAX_HEADER_NAME_LENGTH].replace("\x00", ""): redact_text(value[:MAX_KEPT_VALUE]).replace("\x00", "")
+        for name, value in list(pairs)[:MAX_HEADER_NAMES]
+        if not is_secret_key(name) and not any(word in name for word in _PROVING)
+    }
+
+
+def purge_evidence() -> int:
+    """Remove up to 1000 refusals older than ``WEBHOOK_EVIDENCE_DAYS`` and return how many."""
+    before = timezone.now() - timedelta(days=settings.WEBHOOK_EVIDENCE_DAYS)
+    old = RejectedDelivery.objects.filter(last_at__lt=before).order_by("last_at").values_list("pk", flat=True)
+    return RejectedDelivery.objects.filter(pk__in=list(old[:1000])).delete()[0]

@@ -110,7 +110,7 @@ def _door() -> dict[str, Any]:
         "type": "object",
         "required": ["status", "events"],
         "properties": {
-            "status": {"type": "string", "enum": ["accepted", "duplicate"]},
+            "status": {"type": "string", "enum": ["accepted", "duplicate", "quarantined"]},
             "events": {"type": "integer", "minimum": 0, "description": "Events stored by this request."},
         },
     }
@@ -133,7 +133,10 @@ def _door() -> dict[str, Any]:
         "requestBody": {"required": True, "content": {"application/json": {"schema": {}}}},
         "responses": {
             "200": {"description": "Seen before, or a handshake.", "content": {**answer, "text/plain": {}}},
-            "202": {"description": "Stored; it will be delivered.", "content": answer},
+            "202": {
+                "description": "Stored; it will be delivered. Quarantined: proven, but not understood, and kept.",
+                "content": answer,
+            },
             **{code: _error(code) for code in ("400", "401", "404", "413", "415", "429", "500", "503")},
         },
     }

@@ -70,7 +70,7 @@ class Misconfigured(ProviderError):
 
 
 class UnreadablePayload(ValueError):
-    """A verified request whose body is not what the provider documents: answered 400."""
+    """A verified request whose body is not what the provider documents: kept aside for a person."""
 
 
 class MappingFailed(ValueError):

@@ -59,6 +59,9 @@ class WebhookRegistration(models.Model):
     secret_version = models.PositiveIntegerField(
         default=1, help_text="Counts rotations; events name the one they used."
     )
+    secret_since = models.DateTimeField(
+        null=True, blank=True, help_text="When the current secret was set; empty: when the door was made."
+    )
     secret_used_at = models.DateTimeField(
         null=True, blank=True, help_text="Last delivery proven with the current secret, to the minute."
     )
@@ -79,7 +82,18 @@ class WebhookRegistration(models.Model):
         help_text="Pending until the first valid delivery; suspended and deleted doors answer like unknown ones.",
     )
     provider_hooks = models.JSONField(
-        default=dict, blank=True, help_text="Hooks made at the provider through its API: place to hook id."
+        default=dict,
+        blank=True,
+        help_text="Hooks made at the provider through its API: place to hook id; an empty id: perhaps made, not known.",
+    )
+    hook_attempts = models.PositiveSmallIntegerField(
+        default=0, help_text="Tries to remove the hooks of a closed door at the provider."
+    )
+    hook_retry_at = models.DateTimeField(
+        null=True, blank=True, help_text="When removing them is tried again; empty: nothing is left, or given up."
+    )
+    hook_error = models.CharField(
+        max_length=500, blank=True, help_text="Why the provider's side is not as it should be, in words to act on."
     )
     last_received_at = models.DateTimeField(null=True, blank=True, help_text="Last verified delivery, to the minute.")
     created_at = models.DateTimeField(auto_now_add=True)
@@ -91,6 +105,13 @@ class WebhookRegistration(models.Model):
         db_table = "webhook_registrations"
         ordering = ("-registration_id",)
         verbose_name = "webhook registration"
+        indexes = [
+            models.Index(
+                fields=["hook_retry_at"],
+                condition=models.Q(hook_retry_at__isnull=False),
+                name="registration_hooks_left",
+            )
+        ]
 
     def __str__(self) -> str:
         return f"webhook of {self.connection_id}" if self.connection_id else f"shared webhook of {self.provider_id}"

@@ -303,14 +303,14 @@ def test_no_transaction_is_open_while_the_provider_is_asked(provider: Server) ->
 
     def write_meanwhile(*request: Any) -> SimulatedAnswer:
         # Another session: it would wait for ever for a row that the verification held locked.
-        IntegrationConnection.objects.filter(pk=connection.pk).update(duplicates_received=7)
+        IntegrationConnection.objects.filter(pk=connection.pk).update(metadata_tags={"written": "meanwhile"})
         database.close()
         return answer(*request)
 
     provider.answer = write_meanwhile
     assert verify_connection(connection, actor="staff:ravi").status == ConnectionStatus.ACTIVE
     connection.refresh_from_db()
-    assert connection.duplicates_received == 7
+    assert connection.metadata_tags == {"written": "meanwhile"}
 
 
 def test_deleting_closes_the_doors_and_removes_the_secrets() -> None:

@@ -21,10 +21,11 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from connections.models import IntegrationConnection
+from events.ledger import ledger
 from events.models import AdapterEvent, DeliveryStatus, Source
 from events.outbox import deliver_batch
 from events.retention import purge_batch
-from events.services import ledger, record, replay
+from events.services import record, replay
 from providers import registry
 from providers.canonical import Signal, SignalType
 from providers.spi import ProviderEvent
@@ -112,7 +113,7 @@ def test_one_delivery_told_sixteen_times_at_once_is_one_row_and_one_202() -> Non
     told = at_once(16, lambda _n: WebhookService().process_webhook("fake", sender.token, body, headers).status)
     assert sorted(told) == [200] * 15 + [202]
     assert AdapterEvent.objects.count() == 1
-    assert ledger(sender.connection.pk)["received"] == 16
+    assert ledger(sender.connection.pk).received == 16
 
 
 @pytest.mark.django_db(transaction=True)

@@ -21,7 +21,7 @@ from providers import registry
 from providers.verification import HmacScheme, sign
 from tests.factories import GLOBEX, make_connection, make_registration
 from tests.neighbours import Pm3Stub
-from webhooks.models import RegistrationStatus
+from webhooks.models import QuarantinedDelivery, RegistrationStatus
 from webhooks.services import WebhookService
 
 pytestmark = pytest.mark.django_db
@@ -112,11 +112,13 @@ def test_what_does_not_prove_its_sender_is_refused_and_leaves_no_row(spoil: Any,
 
 
 @pytest.mark.parametrize("body", [b"{", b"[1]", b'"text"', b"\xff\xfe", b"", b"[" * 5000])
-def test_a_signed_body_that_is_no_object_is_400(body: bytes) -> None:
+def test_a_signed_body_that_is_no_object_is_kept_aside_and_taken(body: bytes) -> None:
+    """Sent again it would be no clearer, so the provider is not made to."""
     sender = Sender()
     answer = sender.post(body, sender.signed(body))
-    assert answer.status_code == 400
-    assert code_of(answer) == "UNREADABLE_PAYLOAD"
+    assert (answer.status_code, answer.json()) == (202, {"status": "quarantined", "events": 0})
+    assert QuarantinedDelivery.objects.get().reason == "unreadable"
+    assert not AdapterEvent.objects.exists()
 
 
 def test_the_same_delivery_again_is_200_and_changes_no_event() -> None:

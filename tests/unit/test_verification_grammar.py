@@ -261,7 +261,6 @@ class TestFieldsOfTheBody:
             ({"at": False}, "timestamp_missing"),
             ({"at": 1800000000.0}, "timestamp_missing"),
             ({"at": -1}, "timestamp_malformed"),
-            ({"at": 10**30}, "timestamp_missing"),
             ({"at": "1800000001"}, "signature_mismatch"),
             ({"nonce": ...}, "id_missing"),
             ({"nonce": "n" * 300}, "id_malformed"),
@@ -269,13 +268,11 @@ class TestFieldsOfTheBody:
         ],
     )
     def test_anything_else_is_refused(self, changes: dict[str, Any], expected: str) -> None:
-        body = orjson.dumps({}) if changes == {} else self._dumped(changes)
-        assert reason(IN_BODY, {}, body=body) == expected
+        assert reason(IN_BODY, {}, body=self.proof(**changes)) == expected
 
-    def _dumped(self, changes: dict[str, Any]) -> bytes:
-        if changes.get("at") == 10**30:
-            return self.proof().replace(b'"1800000000"', b"1" + b"0" * 30)
-        return self.proof(**changes)
+    def test_a_number_that_no_machine_word_holds_is_no_time(self) -> None:
+        body = self.proof().replace(b'"1800000000"', b"1" + b"0" * 30)
+        assert reason(IN_BODY, {}, body=body) == "timestamp_missing"
 
     @pytest.mark.parametrize(
         "body", [b"", b"null", b"7", b"[]", b'"x"', b"{", b"\xff", b"[" * 100_000, b'{"proof":[]}']

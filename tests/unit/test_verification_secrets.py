@@ -46,7 +46,7 @@ BAD = [
     (SecretForm.BASE64, TEXT + b"\n", "base64"),
     (SecretForm.BASE64, b"\xff\xfe", "base64"),
     (SecretForm.STANDARD_WEBHOOKS, TEXT, "whsec_"),
-    (SecretForm.STANDARD_WEBHOOKS, b"whsec_", "base64"),
+    (SecretForm.STANDARD_WEBHOOKS, b"whsec_====", "base64"),
     (SecretForm.STANDARD_WEBHOOKS, b"whsec_" + TEXT[:-1], "base64"),
     (SecretForm.STANDARD_WEBHOOKS, b"whsec_" + base64.b64encode(KEY[:23]), "24 to 64"),
     (SecretForm.STANDARD_WEBHOOKS, b"whsec_" + base64.b64encode(KEY * 2 + b"x"), "24 to 64"),
@@ -54,9 +54,9 @@ BAD = [
     (SecretForm.PUBLIC_KEY, b"whsk_" + TEXT, "32 byte"),
     (SecretForm.PUBLIC_KEY, b"whpk_" + base64.b64encode(KEY[:31]), "32 byte"),
     (SecretForm.PUBLIC_KEY, b"\xff" * 64, "32 byte"),
-    (SecretForm.USER_AND_PASSWORD, b"user", "user:password"),
-    (SecretForm.USER_AND_PASSWORD, b":password", "user:password"),
-    (SecretForm.USER_AND_PASSWORD, b"user:", "user:password"),
+    (SecretForm.USER_AND_PASSWORD, b"zoe", "user:password"),
+    (SecretForm.USER_AND_PASSWORD, b":s3cret", "user:password"),
+    (SecretForm.USER_AND_PASSWORD, b"zoe:", "user:password"),
     (SecretForm.AUDIENCE, b"", "empty"),
 ]
 

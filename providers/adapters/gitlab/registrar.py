@@ -15,7 +15,7 @@ from urllib.parse import quote
 from providers.canonical import JSON
 from providers.client import ProviderClient, Response
 from providers.document import Document
-from providers.errors import AuthFailed, Misconfigured, ProviderError, ProviderFault, Rejected
+from providers.errors import AuthFailed, Misconfigured, ProviderFault, Rejected
 from providers.spi import HookRegistrar
 
 PROJECT, GROUP = "project:", "group:"
@@ -67,11 +67,10 @@ class GitLabRegistrar(HookRegistrar):
         projects, groups = settings.get("projects") or [], settings.get("groups") or []
         if not projects and not groups:
             raise Misconfigured("Name the projects or groups to make webhooks in: the setting projects or groups.")
-        for project in projects:
-            for group in groups:
-                if project.lower().startswith(f"{group.lower()}/"):
-                    raise Misconfigured(f"{project} lies in the group {group}: its events would be told twice.")
-        return [*(f"{PROJECT}{project}" for project in projects), *(f"{GROUP}{group}" for group in groups)]
+        # A group's hook tells of its projects too; a second hook there would tell everything twice.
+        covered = tuple(f"{group.lower()}/" for group in groups)
+        alone = [project for project in projects if not project.lower().startswith(covered)]
+        return [*(f"{GROUP}{group}" for group in groups), *(f"{PROJECT}{project}" for project in alone)]
 
     def create(self, client: ProviderClient, *, target: str, url: str, secret: str, events: Sequence[str]) -> str:
         hooks = _hooks_path(target)
@@ -92,7 +91,7 @@ class GitLabRegistrar(HookRegistrar):
             if not known:
                 # Left alone it would send what is refused here, until GitLab gives it up.
                 self.delete(client, target=target, hook_id=hook_id)
-            raise Rejected(NOT_SIGNED, status=answer.status)
+            raise Misconfigured(NOT_SIGNED, status=answer.status)
         return hook_id
 
     def change_secret(self, client: ProviderClient, *, target: str, hook_id: str, url: str, secret: str) -> None:
@@ -101,28 +100,21 @@ class GitLabRegistrar(HookRegistrar):
                 "PUT", f"{_hooks_path(target)}/{quote(hook_id, safe='')}", json={"url": url, "signing_token": secret}
             )
         if not _is_signed(answer):
-            raise Rejected(NOT_SIGNED, status=answer.status)
+            raise Misconfigured(NOT_SIGNED, status=answer.status)
 
     def delete(self, client: ProviderClient, *, target: str, hook_id: str) -> None:
-        try:
-            with _explained(target):
+        with _explained(target):
+            try:
                 client.write("DELETE", f"{_hooks_path(target)}/{quote(hook_id, safe='')}")
-        except Rejected as gone:
-            if gone.status != 404:
-                raise
+            except Rejected as refused:
+                if refused.status != 404:
+                    raise
 
 
 def _hooks_path(target: str) -> str:
     """``projects/acme%2Fweb/hooks``: a path counts as one part of the address."""
-    place, name = (
-        ("groups", target.removeprefix(GROUP))
-        if target.startswith(GROUP)
-        else (
-            "projects",
-            target.removeprefix(PROJECT),
-        )
-    )
-    return f"{place}/{quote(name, safe='')}/hooks"
+    place = "groups" if target.startswith(GROUP) else "projects"
+    return f"{place}/{quote(target.partition(':')[2], safe='')}/hooks"
 
 
 def _switches(target: str, events: Sequence[str]) -> JSON:
@@ -165,10 +157,10 @@ def _explained(target: str) -> Iterator[None]:
     """Refusals in words that say what to do; what the client says of the others is enough."""
     try:
         yield
-    except (AuthFailed, Rejected) as refusal:
-        words = _REFUSALS.get(refusal.status or 0)
+    except (AuthFailed, Rejected) as refused:
+        words = _REFUSALS.get(refused.status or 0)
         if words is None:
             raise
-        name = target.replace(":", " ", 1)
-        error: ProviderError = type(refusal)(words.format(target=name), status=refusal.status)
-        raise error from None
+        # A 404 says that it is gone, or that the token may not see it; both are for a person.
+        kind = Misconfigured if refused.status == 404 else type(refused)
+        raise kind(words.format(target=target.replace(":", " ", 1)), status=refused.status) from None

@@ -19,7 +19,7 @@ def documents() -> dict[str, str]:
 _INTRODUCTION = """\
 # Signal types
 
-Made from `providers/canonical.py` by `./script/manage export_catalogue`; do not edit by hand.
+Made from `providers/canonical/` by `./script/manage export_catalogue`; do not edit by hand.
 
 Every signal travels in a SignalEnvelope, schema version {version}
 ([JSON Schema](schemas/signal-envelope-{version}.json)). `signal_type` is one of those below. Beside the fields

@@ -8,6 +8,7 @@ by another way shows as a difference.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.db import connection as database
@@ -39,34 +40,37 @@ _ENTRIES = tuple(Ledger.__dataclass_fields__)
 # One statement, so that every part of it sees the same instant.
 _ACCOUNTS = """
 SELECT connection_id, entry, SUM(number) FROM (
-    SELECT connection_id, 'received' AS entry, received AS number FROM intake_tallies
-    UNION ALL SELECT connection_id, 'duplicate', duplicate FROM intake_tallies
-    UNION ALL SELECT connection_id, 'received', received FROM intake_totals
-    UNION ALL SELECT connection_id, 'duplicate', duplicate FROM intake_totals
-    UNION ALL SELECT connection_id, 'delivered', purged_delivered FROM intake_totals
-    UNION ALL SELECT connection_id, 'ignored', purged_ignored FROM intake_totals
-    UNION ALL SELECT connection_id, 'dead', purged_dead FROM intake_totals
+    SELECT connection_id, 'received' AS entry, received AS number FROM intake_tallies {where}
+    UNION ALL SELECT connection_id, 'duplicate', duplicate FROM intake_tallies {where}
+    UNION ALL SELECT connection_id, 'received', received FROM intake_totals {where}
+    UNION ALL SELECT connection_id, 'duplicate', duplicate FROM intake_totals {where}
+    UNION ALL SELECT connection_id, 'delivered', purged_delivered FROM intake_totals {where}
+    UNION ALL SELECT connection_id, 'ignored', purged_ignored FROM intake_totals {where}
+    UNION ALL SELECT connection_id, 'dead', purged_dead FROM intake_totals {where}
     UNION ALL SELECT connection_id, delivery_status, COUNT(*) FROM adapter_events {where}
         GROUP BY connection_id, delivery_status
-) AS accounts {where} GROUP BY connection_id, entry
+) AS accounts GROUP BY connection_id, entry
 """
 
 
 def ledger(connection_id: uuid.UUID) -> Ledger:
     """Where everything one connection received went."""
-    return _read("WHERE connection_id = %s", [connection_id]).get(connection_id, _ledger({}))
+    return ledgers([connection_id])[connection_id]
 
 
-def ledgers() -> dict[uuid.UUID, Ledger]:
-    """The same for every connection that received anything; reads an index over all kept events."""
-    return _read("", [])
+def ledgers(connection_ids: Sequence[uuid.UUID] | None = None) -> dict[uuid.UUID, Ledger]:
+    """The same for these connections; without an argument, for every one that received anything.
 
-
-def _read(where: str, parameters: list[uuid.UUID]) -> dict[uuid.UUID, Ledger]:
-    values = [key if database.features.has_native_uuid_field else key.hex for key in parameters * 2]
-    found: dict[uuid.UUID, dict[str, int]] = {}
+    Counts an index over the kept events of the connections: about 0.2 s a million.
+    """
+    if connection_ids is not None and not connection_ids:
+        return {}
+    marks = ", ".join(["%s"] * len(connection_ids or ()))
+    where = f"WHERE connection_id IN ({marks})" if connection_ids else ""
+    keys = [key if database.features.has_native_uuid_field else key.hex for key in connection_ids or ()]
+    found: dict[uuid.UUID, dict[str, int]] = {key: {} for key in connection_ids or ()}
     with database.cursor() as cursor:
-        cursor.execute(_ACCOUNTS.format(where=where), values)
+        cursor.execute(_ACCOUNTS.format(where=where), keys * _ACCOUNTS.count("{where}"))
         for key, entry, number in cursor.fetchall():
             owner = key if isinstance(key, uuid.UUID) else uuid.UUID(key)
             found.setdefault(owner, {})[entry] = int(number)
@@ -78,10 +82,11 @@ def _ledger(entries: dict[str, int]) -> Ledger:
 
 
 _FOLD = """
-WITH folded AS (
-    DELETE FROM intake_tallies WHERE tally_id IN (
-        SELECT tally_id FROM intake_tallies ORDER BY tally_id LIMIT %s FOR UPDATE SKIP LOCKED
-    ) RETURNING connection_id, received, duplicate
+WITH picked AS MATERIALIZED (
+    SELECT tally_id FROM intake_tallies ORDER BY tally_id LIMIT %s FOR UPDATE SKIP LOCKED
+), folded AS (
+    DELETE FROM intake_tallies WHERE tally_id IN (SELECT tally_id FROM picked)
+    RETURNING connection_id, received, duplicate
 ), summed AS (
     SELECT connection_id, COUNT(*) AS tallies, SUM(received) AS received, SUM(duplicate) AS duplicate
     FROM folded GROUP BY connection_id

@@ -114,10 +114,11 @@ class AdapterEvent(models.Model):
             ),
         ]
         indexes = [
+            # By tenant, so that the claim finds who waits without walking through one tenant's backlog.
             models.Index(
-                fields=["next_attempt_at"],
+                fields=["tenant_id", "next_attempt_at"],
                 condition=models.Q(delivery_status__in=["pending", "failed"]),
-                name="event_due",
+                name="event_due_by_tenant",
             ),
             models.Index(
                 fields=["connection", "ordering_key", "event_id"],
@@ -126,9 +127,13 @@ class AdapterEvent(models.Model):
             ),
             models.Index(fields=["connection", "happening"], condition=~models.Q(happening=""), name="event_happening"),
             models.Index(fields=["tenant_id", "-event_id"], name="event_by_tenant"),
-            models.Index(fields=["connection", "-event_id"], name="event_by_connection"),
+            # With the status, so that the ledger counts a connection's events without reading them.
+            models.Index(fields=["connection", "-event_id", "delivery_status"], name="event_by_connection"),
             models.Index(
                 fields=["-event_id"], condition=models.Q(delivery_status__in=["failed", "dead"]), name="event_trouble"
+            ),
+            models.Index(
+                fields=["last_error_code", "event_id"], condition=models.Q(delivery_status="dead"), name="event_cause"
             ),
         ]
 
@@ -198,6 +203,39 @@ class IntakeTotals(models.Model):
         return f"totals of {self.connection_id}"
 
 
+class LedgerCheck(models.Model):
+    """What a connection's ledger said when it was last added up."""
+
+    connection = models.OneToOneField(
+        IntegrationConnection,
+        primary_key=True,
+        on_delete=models.CASCADE,
+        related_name="ledger_check",
+        help_text="Whose.",
+    )
+    tenant_id = models.CharField(max_length=100, db_index=True, help_text="Tenant it belongs to.")
+    received = models.PositiveBigIntegerField(help_text="Events presented.")
+    delivered = models.PositiveBigIntegerField(help_text="Taken by the ingestion service.")
+    duplicate = models.PositiveBigIntegerField(help_text="Repetitions that changed nothing.")
+    ignored = models.PositiveBigIntegerField(help_text="Become no signal.")
+    failed = models.PositiveBigIntegerField(help_text="Tried, will be tried again.")
+    dead = models.PositiveBigIntegerField(help_text="Refused for good, or given up.")
+    pending = models.PositiveBigIntegerField(help_text="Not yet tried.")
+    unaccounted = models.BigIntegerField(help_text="Received and nowhere; below zero: rows nobody received.")
+    checked_at = models.DateTimeField(db_index=True, help_text="When it was added up.")
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = TenantManager()
+
+    class Meta:
+        db_table = "ledger_checks"
+        verbose_name = "ledger check"
+
+    def __str__(self) -> str:
+        return f"{self.unaccounted} unaccounted of {self.received}"
+
+
 class DeliveryAttempt(models.Model):
     """Evidence of one failed delivery; the successful one is the event's own ``delivered_at``."""
 
@@ -248,3 +286,39 @@ class SignalProducer(models.Model):
 
     def __str__(self) -> str:
         return f"producer {self.connection_id}"
+
+
+class ReplayStatus(models.TextChoices):
+    RUNNING = "running", "Running"
+    COMPLETED = "completed", "Completed"
+
+
+class Replay(models.Model):
+    """A replay of many events: the filter that finds them, and how far it has come."""
+
+    replay_id = models.UUIDField(
+        primary_key=True, default=uuid6.uuid7, editable=False, help_text="Time-ordered (UUID 7)."
+    )
+    tenant_id = models.CharField(max_length=100, db_index=True, blank=True, help_text="Tenant; empty: all tenants.")
+    conditions = models.JSONField(help_text="Which events; all conditions hold.")
+    actor = models.CharField(max_length=200, help_text="Who asked for it.")
+    status = models.CharField(max_length=10, choices=ReplayStatus, default=ReplayStatus.RUNNING)
+    matched = models.PositiveIntegerField(help_text="Events found when it was asked for.")
+    replayed = models.PositiveIntegerField(default=0, help_text="Events made due so far.")
+    position = models.UUIDField(help_text="The last event looked at.")
+    last_event_id = models.UUIDField(help_text="What came in after this is not meant.")
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = TenantManager()
+
+    class Meta:
+        db_table = "event_replays"
+        ordering = ("-replay_id",)
+        verbose_name = "replay"
+        indexes = [
+            models.Index(fields=["replay_id"], condition=models.Q(status="running"), name="replay_running"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.replayed} of {self.matched}, asked for by {self.actor}"

@@ -61,7 +61,7 @@ def record(
         return Recorded((), 0)
     for row in rows:
         row.registration_id, row.proof = registration_id, proof
-    if len(rows) == 1 and database.vendor == "postgresql":
+    if database.vendor == "postgresql" and len(rows) <= (_ROWS_A_STATEMENT if signature_hash is None else 1):
         # A single statement is its own transaction; an explicit one would cost a quarter of the throughput.
         rows[0].signature_hash = signature_hash
         inserted = _insert(rows, tallied=True)

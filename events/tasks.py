@@ -6,11 +6,14 @@ import time
 
 from celery import shared_task
 
+from events.conservation import check_ledgers
+from events.ledger import FOLDED_A_BATCH, fold_tallies
 from events.outbox import deliver_batch
 from events.retention import ROWS_A_BATCH, purge_batch
 
 DELIVERY_RUN_SECONDS = 20.0
 PURGE_RUN_SECONDS = 60.0
+FOLD_RUN_SECONDS = 20.0
 
 
 @shared_task(name="events.deliver_due")
@@ -37,3 +40,22 @@ def purge() -> int:
         if removed < ROWS_A_BATCH:
             break
     return total
+
+
+@shared_task(name="events.fold_tallies")
+def fold() -> int:
+    """Fold tallies into totals until few are left or the time for one run is over."""
+    ends_at = time.monotonic() + FOLD_RUN_SECONDS
+    total = 0
+    while time.monotonic() < ends_at:
+        folded = fold_tallies()
+        total += folded
+        if folded < FOLDED_A_BATCH:
+            break
+    return total
+
+
+@shared_task(name="events.check_ledgers")
+def check() -> int:
+    """Add up the ledgers of a few hundred connections and return how many do not add up."""
+    return check_ledgers()[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from datetime import datetime
 
 from django.db.models import Count, Min
 from django.utils import timezone
@@ -12,7 +13,9 @@ from prometheus_client.core import REGISTRY, GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from connections.models import IntegrationConnection
+from events.conservation import oldest_check, unaccounted_by_provider
 from events.models import UNDELIVERED, AdapterEvent
+from providers.models import IntegrationProvider
 
 REQUEST_SECONDS = Histogram(
     "http_request_duration_seconds",
@@ -48,7 +51,28 @@ class StateCollector:
         rows = IntegrationConnection.objects.present().order_by().values_list("provider_id", "status")
         for provider_id, status, count in rows.annotate(Count("connection_id")):
             connections.add_metric([provider_id, status], count)
-        yield from (backlog, lag, connections)
+        yield from (backlog, lag, connections, *_conservation(now))
+
+
+def _conservation(now: datetime) -> Iterator[GaugeMetricFamily]:
+    """What the last checks of the ledgers found: a few rows, however many events there are."""
+    unaccounted = GaugeMetricFamily(
+        "integration_unaccounted_events",
+        "Events that came in and are nowhere, or are there and never came in; 0, or something is wrong.",
+        labels=["provider"],
+    )
+    found = unaccounted_by_provider()
+    for provider_id in IntegrationProvider.objects.filter(registered=True).values_list("pk", flat=True):
+        unaccounted.add_metric([provider_id], found.pop(provider_id, 0))
+    for provider_id, number in found.items():
+        unaccounted.add_metric([provider_id], number)
+    yield unaccounted
+    if (checked_at := oldest_check()) is not None:
+        yield GaugeMetricFamily(
+            "integration_ledger_check_age_seconds",
+            "Time since the ledger was added up of the connection whose turn is next.",
+            value=(now - checked_at).total_seconds(),
+        )
 
 
 def exposition() -> bytes:

@@ -110,7 +110,7 @@ def _door() -> dict[str, Any]:
         "type": "object",
         "required": ["status", "events"],
         "properties": {
-            "status": {"type": "string", "enum": ["accepted", "duplicate", "quarantined"]},
+            "status": {"type": "string", "enum": ["accepted", "duplicate", "quarantined", "unrouted"]},
             "events": {"type": "integer", "minimum": 0, "description": "Events stored by this request."},
         },
     }

@@ -21,6 +21,8 @@ ENTRIES = (
     Entry("Deliver due events", "events.deliver_due", 1, 10, "Sends pending and failed events whose time has come."),
     Entry("Poll due connections", "polling.poll_due_connections", 5, 10, "Claims due cursors and hands them out."),
     Entry("Run due backfills", "polling.run_due_backfills", 10, 20, "Reads a few pages of each backfill."),
+    Entry("Fold intake tallies", "events.fold_tallies", 30, 30, "Adds up what came in, connection by connection."),
+    Entry("Check the ledgers", "events.check_ledgers", 60, 60, "Looks for events that came in and are nowhere."),
     Entry("Purge old events", "events.purge", 3600, 3600, "Removes events older than EVENT_RETENTION_DAYS."),
 )
 

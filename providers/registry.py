@@ -17,6 +17,8 @@ BUILT_IN = {
     "gitlab": "providers.adapters.gitlab.adapter.GitLabAdapter",
     "jira": "providers.adapters.jira.adapter.JiraAdapter",
     "slack": "providers.adapters.slack.adapter.SlackAdapter",
+    "msteams": "providers.adapters.msteams.adapter.TeamsAdapter",
+    "standard_webhooks": "providers.adapters.standard_webhooks.adapter.StandardWebhooksAdapter",
 }
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 
 import structlog
-from django.db import DatabaseError, InterfaceError, transaction
+from django.db import DatabaseError, DataError, InterfaceError, transaction
 
 from connections.models import IntegrationConnection
 from connections.secret_store import SecretUnavailable
@@ -20,7 +20,7 @@ from events.models import Source
 from events.services import record, tally
 from providers.errors import UnreadablePayload
 from providers.spi import ProviderEvent, WebhookReply, WebhookRequest
-from providers.verification import KeySetScheme, KeysUnavailable, SignatureRejected, Verified, verify
+from providers.verification import KeySetScheme, KeysUnavailable, SignatureRejected, UnsignedScheme, Verified, verify
 from webhooks.evidence import note_refusal, quarantine
 from webhooks.limits import wait_for
 from webhooks.lookup import Door, routed_connections
@@ -84,9 +84,10 @@ def _take_in(door: Door, request: WebhookRequest) -> WebhookResult:
     if reply is not None and len(reply.body) <= MAX_HANDSHAKE_BYTES:
         return _handshake(reply)
     verified, proof = _verify(door, request)
-    wait_seconds = wait_for(door)
-    if wait_seconds is not None:
-        return _limited(door, wait_seconds, request)
+    if door.connection is not None:
+        wait_seconds = wait_for(door.connection)
+        if wait_seconds is not None:
+            return _limited(door, wait_seconds, request)
     manifest = door.adapter.manifest
     protection = WebhookReplayProtection(manifest.timestamp_tolerance_seconds)
     # At a shared door every connection has its own row, so only the insert can tell a repetition.
@@ -107,6 +108,8 @@ def _verify(door: Door, request: WebhookRequest) -> tuple[Verified, str]:
     scheme, name = door.scheme, door.registration.scheme
     if door.is_waived:
         return Verified(0), f"{name}:waived"
+    if isinstance(scheme, UnsignedScheme):
+        raise SignatureRejected("unsigned")
     secrets = door.secrets()
     keys = published_keys(scheme) if isinstance(scheme, KeySetScheme) else None
     verified = verify(
@@ -126,25 +129,40 @@ def _read(door: Door, request: WebhookRequest, verified: Verified, proof: str) -
         if reply is not None:
             opened(door, verified)
             return _handshake(reply)
-        owners = _owners(door, request)
+        owners = [door.connection] if door.connection is not None else _routed(door, request)
+        if not owners:
+            return _unrouted(door, request, verified, proof)
         told = [(owner, _events(door, request, owner)) for owner in owners]
         acknowledgement = door.webhook.acknowledgement(request)
+        return _store(door, told, verified, proof, acknowledgement)
     except UnreadablePayload as error:
         return _quarantined(door, request, verified, "unreadable", str(error), proof)
-    except (DatabaseError, InterfaceError):
-        raise
-    except Exception as error:  # whatever an adapter raises; the provider may never send it again
+    except _Limited as limited:
+        return _limited(door, limited.wait_seconds, request)
+    except Exception as error:  # whatever an adapter raises or returns; the provider may never send it again
+        # What no column can hold came from the adapter; any other trouble of the database is ours.
+        if isinstance(error, DatabaseError | InterfaceError) and not isinstance(error, DataError):
+            raise
         log.exception("webhook.adapter_failed", registration_id=str(door.registration.pk))
         return _quarantined(door, request, verified, "adapter_failed", type(error).__name__, proof)
-    if not owners:
-        return _quarantined(door, request, verified, "unrouted", "No connection has this account.", proof)
-    return _store(door, told, verified, proof, acknowledgement)
 
 
-def _owners(door: Door, request: WebhookRequest) -> list[IntegrationConnection]:
-    if door.connection is not None:
-        return [door.connection]
-    return routed_connections(door, door.webhook.routes(request))
+class _Limited(Exception):
+    """One of the owners of a delivery to a shared door has sent too much."""
+
+    def __init__(self, wait_seconds: int) -> None:
+        super().__init__(wait_seconds)
+        self.wait_seconds = wait_seconds
+
+
+def _routed(door: Door, request: WebhookRequest) -> list[IntegrationConnection]:
+    """The owners of a delivery to a shared door; each has its own limit, so that none uses up the others'."""
+    owners = routed_connections(door, door.webhook.routes(request))
+    for owner in owners:
+        wait_seconds = wait_for(owner)
+        if wait_seconds is not None:
+            raise _Limited(wait_seconds)
+    return owners
 
 
 def _events(door: Door, request: WebhookRequest, owner: IntegrationConnection) -> list[ProviderEvent]:
@@ -208,6 +226,17 @@ def _quarantined(
         return _fault(door, "quarantine_full", request)
     opened(door, verified)
     return WebhookResult(True, None, door.adapter.manifest.accepted_status, "quarantined")
+
+
+def _unrouted(door: Door, request: WebhookRequest, verified: Verified, proof: str) -> WebhookResult:
+    """Of an account no connection has: kept while there is room, for a connection that is made later.
+
+    Taken even when there is none: refusing it, the provider would come to hold the whole app for broken.
+    """
+    detail = "No connection has this account."
+    quarantine(door, request, verified, reason="unrouted", detail=detail, proof=proof)
+    _evidence(door, "unrouted", request.headers, len(request.body))
+    return WebhookResult(True, None, door.adapter.manifest.accepted_status, "unrouted")
 
 
 def _fault(door: Door, reason: str, request: WebhookRequest | None = None) -> WebhookResult:

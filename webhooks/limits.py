@@ -19,7 +19,7 @@ from limits.errors import StorageError
 from limits.storage import MemoryStorage, RedisStorage
 from limits.strategies import FixedWindowRateLimiter
 
-from webhooks.lookup import Door
+from connections.models import IntegrationConnection
 
 log = structlog.get_logger(__name__)
 
@@ -28,12 +28,12 @@ REDIS_PAUSE_SECONDS = 5.0
 _MAX_HOLDERS = 50_000
 
 
-def wait_for(door: Door) -> int | None:
-    """Seconds until a request to this door may be taken again, or ``None`` if it may be taken now."""
-    connection = door.connection
-    holders = [(_limit(settings.WEBHOOK_RATE_PER_CONNECTION), f"registration:{door.registration.pk.hex}")]
-    if connection is not None:
-        holders.append((_limit(settings.WEBHOOK_RATE_PER_TENANT), f"tenant:{connection.tenant_id}"))
+def wait_for(connection: IntegrationConnection) -> int | None:
+    """Seconds until another delivery of this connection may be taken, or ``None`` if it may be taken now."""
+    holders = (
+        (_limit(settings.WEBHOOK_RATE_PER_CONNECTION), f"connection:{connection.pk.hex}"),
+        (_limit(settings.WEBHOOK_RATE_PER_TENANT), f"tenant:{connection.tenant_id}"),
+    )
     for limit, holder in holders:
         waited = _counter().spend(limit, holder)
         if waited is not None:

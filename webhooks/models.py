@@ -87,13 +87,16 @@ class WebhookRegistration(models.Model):
         help_text="Hooks made at the provider through its API: place to hook id; an empty id: perhaps made, not known.",
     )
     hook_attempts = models.PositiveSmallIntegerField(
-        default=0, help_text="Tries to remove the hooks of a closed door at the provider."
+        default=0, db_default=0, help_text="Tries to bring the provider's side up to date since the last change."
     )
     hook_retry_at = models.DateTimeField(
-        null=True, blank=True, help_text="When removing them is tried again; empty: nothing is left, or given up."
+        null=True, blank=True, help_text="When the provider is told again; empty: nothing is left to tell, or given up."
     )
     hook_error = models.CharField(
-        max_length=500, blank=True, help_text="Why the provider's side is not as it should be, in words to act on."
+        max_length=500,
+        blank=True,
+        db_default="",
+        help_text="Why the provider's side is not as it should be, in words to act on.",
     )
     last_received_at = models.DateTimeField(null=True, blank=True, help_text="Last verified delivery, to the minute.")
     created_at = models.DateTimeField(auto_now_add=True)

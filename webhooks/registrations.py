@@ -23,15 +23,16 @@ from connections.tenancy import SHARED_TENANT
 from providers import registry
 from providers.registry import UnknownProvider
 from providers.spi import Webhook
-from providers.verification import Scheme, SecretForm, UnsignedScheme, key_of, new_secret
+from providers.verification import UnsignedScheme
+from webhooks.locks import Lock, checked_secret, new_lock
 from webhooks.models import RegistrationStatus, WebhookRegistration
 
 log = structlog.get_logger(__name__)
 
 TOKEN_BYTES = 32
-MIN_SECRET_LENGTH = 8
-MAX_SECRET_LENGTH = 1000
 MAX_REGISTRATIONS = 50
+SECRET_UNTOLD = "The provider has not been told the new secret yet."
+HOOKS_LEFT = "The hooks at the provider have not been removed yet."
 
 _MOVES: dict[str, frozenset[str]] = {
     RegistrationStatus.PENDING: frozenset({"active", "suspended", "deleted"}),
@@ -58,12 +59,21 @@ def create_registration(
     secret: str = "",
     secret_ref: str = "",
     scheme: str = "",
+    made_through_api: bool = False,
 ) -> IssuedRegistration:
     """A new door with a URL of its own. Without ``secret`` or ``secret_ref`` the signing secret is made here.
 
-    A scheme that proves nothing needs the connection's waiver, and has no secret.
+    A scheme that proves nothing needs the connection's waiver, and has no secret. ``made_through_api``: the
+    provider will be told URL and secret by us, not by a person.
     """
-    lock = _lock(_webhook(connection), connection.tenant_id, scheme, secret=secret, secret_ref=secret_ref)
+    lock = new_lock(
+        webhook_of(connection),
+        connection.tenant_id,
+        scheme,
+        secret=secret,
+        secret_ref=secret_ref,
+        made_through_api=made_through_api,
+    )
     _check_events(lock.webhook, events_subscribed)
     if isinstance(lock.scheme, UnsignedScheme) and not connection.waives_signatures:
         message = "Such deliveries prove nothing; the connection needs a waiver that says who accepts that and why."
@@ -93,7 +103,7 @@ def create_shared_registration(
         webhook = None
     if webhook is None or not webhook.routed:
         raise validation.invalid(validation.problem("/provider_id", "has no app with one URL for many accounts"))
-    lock = _lock(webhook, SHARED_TENANT, scheme, secret=secret, secret_ref="")
+    lock = new_lock(webhook, SHARED_TENANT, scheme, secret=secret, secret_ref="")
     if isinstance(lock.scheme, UnsignedScheme):
         raise validation.invalid(validation.problem("/scheme", "must prove the sender at a shared door"))
     with transaction.atomic():
@@ -102,37 +112,13 @@ def create_shared_registration(
     return issued
 
 
-@dataclass(frozen=True, slots=True)
-class _Lock:
-    """How a new door will be locked: scheme, and the secret or a reference to it."""
-
-    webhook: Webhook
-    name: str
-    scheme: Scheme
-    secret: str = field(repr=False)
-    secret_ref: str
-
-
-def _lock(webhook: Webhook, tenant_id: str, name: str, *, secret: str, secret_ref: str) -> _Lock:
-    if secret and secret_ref:
-        raise validation.invalid(validation.problem("/secret", "give either secret or secret_ref, not both"))
-    name = name or next(iter(webhook.schemes))
-    if name not in webhook.schemes:
-        raise validation.invalid(validation.problem("/scheme", f"must be one of {', '.join(webhook.schemes)}"))
-    scheme = webhook.schemes[name]
-    if secret_ref:
-        _check_secret_ref(tenant_id, secret_ref, scheme.secret_form)
-        return _Lock(webhook, name, scheme, "", secret_ref)
-    return _Lock(webhook, name, scheme, _checked_secret(webhook, name, secret), "")
-
-
 def _check_events(webhook: Webhook, events_subscribed: Sequence[str]) -> None:
     if webhook.event_types and set(events_subscribed) - set(webhook.event_types):
         raise validation.invalid(validation.problem("/events_subscribed", "names events the provider does not send"))
 
 
 def _issue(
-    provider_id: str, connection: IntegrationConnection | None, lock: _Lock, events_subscribed: Sequence[str]
+    provider_id: str, connection: IntegrationConnection | None, lock: Lock, events_subscribed: Sequence[str]
 ) -> IssuedRegistration:
     token = random.token_urlsafe(TOKEN_BYTES)
     url = f"{settings.PUBLIC_BASE_URL}/v1/integrations/webhooks/{provider_id}/{token}"
@@ -145,32 +131,53 @@ def _issue(
         url_ref=store.put(tenant_id, url),
         scheme=lock.name,
         secret_ref=lock.secret_ref or (store.put(tenant_id, lock.secret) if lock.secret else ""),
+        secret_since=timezone.now(),
         events_subscribed=list(dict.fromkeys(events_subscribed)),
     )
     return IssuedRegistration(registration, url, lock.secret)
 
 
 def rotate_secret(registration: WebhookRegistration, *, actor: str, secret: str = "") -> IssuedRegistration:
-    """A new signing secret; the old one verifies until the grace ends (``WEBHOOK_SECRET_GRACE_SECONDS``)."""
+    """A new signing secret; the old one verifies until the grace ends (``WEBHOOK_SECRET_GRACE_SECONDS``).
+
+    Where hooks were made at the provider, telling them is due from now on (``webhooks.provider_hooks``).
+    """
     webhook = registry.get(registration.provider_id).webhook
     if webhook is None or registration.scheme not in webhook.schemes:
         raise ServiceError("PROVIDER_UNAVAILABLE", "This deployment no longer has the signature scheme.", status=409)
     if isinstance(webhook.schemes[registration.scheme], UnsignedScheme):
         raise ServiceError("NOTHING_TO_ROTATE", "Deliveries to this door are not signed.", status=409)
-    issued = _checked_secret(webhook, registration.scheme, secret)
-    store = secret_store()
+    must_be_given = registration.scheme in webhook.secret_from_provider and not registration.provider_hooks
+    issued = checked_secret(webhook.schemes[registration.scheme].secret_form, secret, must_be_given=must_be_given)
+    store, now = secret_store(), timezone.now()
     with transaction.atomic():
-        row = _locked(registration)
+        row = locked(registration)
         outdated = row.previous_secret_ref
         row.previous_secret_ref = row.secret_ref
-        row.previous_secret_until = timezone.now() + timedelta(seconds=settings.WEBHOOK_SECRET_GRACE_SECONDS)
-        row.secret_ref = store.put(row.tenant_id, issued)
+        row.previous_secret_until = now + timedelta(seconds=settings.WEBHOOK_SECRET_GRACE_SECONDS)
+        row.secret_ref, row.secret_since = store.put(row.tenant_id, issued), now
         row.secret_version += 1
         row.previous_secret_used_at, row.secret_used_at = row.secret_used_at, None
+        if row.provider_hooks:
+            row.hook_attempts, row.hook_retry_at, row.hook_error = 0, now, SECRET_UNTOLD
         row.save()
         _forget(row.tenant_id, [outdated])
         _tell(row, "webhook_secret_rotated", actor=actor)
     return IssuedRegistration(row, public_url(row), issued)
+
+
+def drop_previous_secret(registration: WebhookRegistration, *, actor: str) -> WebhookRegistration:
+    """End the grace of a rotation now: what the old secret signs is refused from now on."""
+    with transaction.atomic():
+        row = locked(registration)
+        if not row.previous_secret_ref:
+            raise ServiceError("NOTHING_TO_DROP", "There is no secret before the current one.", status=409)
+        reference, row.previous_secret_ref = row.previous_secret_ref, ""
+        row.previous_secret_until = row.previous_secret_used_at = None
+        row.save()
+        _forget(row.tenant_id, [reference])
+        _tell(row, "webhook_secret_dropped", actor=actor)
+    return row
 
 
 def suspend_registration(registration: WebhookRegistration, *, actor: str) -> WebhookRegistration:
@@ -184,7 +191,10 @@ def resume_registration(registration: WebhookRegistration, *, actor: str) -> Web
 
 
 def delete_registration(registration: WebhookRegistration, *, actor: str) -> None:
-    """Soft: the row stays as evidence; its URL and secrets are removed for good."""
+    """Soft: the row stays as evidence; its URL and secrets are removed for good.
+
+    Hooks at the provider are due for removal from now on (``webhooks.provider_hooks``).
+    """
     _move(registration, RegistrationStatus.DELETED, "webhook_deleted", actor=actor)
 
 
@@ -211,7 +221,8 @@ def masked_url(registration: WebhookRegistration) -> str:
     return f"{settings.PUBLIC_BASE_URL}/v1/integrations/webhooks/{registration.provider_id}/********"
 
 
-def _webhook(connection: IntegrationConnection) -> Webhook:
+def webhook_of(connection: IntegrationConnection) -> Webhook:
+    """The push road of the connection's provider. Raises ``ServiceError`` (409) where it is not used."""
     try:
         webhook = adapter_for(connection).webhook
     except UnknownProvider:
@@ -222,46 +233,11 @@ def _webhook(connection: IntegrationConnection) -> Webhook:
     return webhook
 
 
-def _checked_secret(webhook: Webhook, scheme: str, secret: str) -> str:
-    """The given secret, in the form its scheme needs, or a new one where we may make it."""
-    form = webhook.schemes[scheme].secret_form
-    try:
-        if not secret:
-            if scheme in webhook.secret_from_provider:
-                raise ValueError("is needed: it comes from the provider")
-            return new_secret(form)
-        _check_form(form, secret)
-    except ValueError as error:
-        raise validation.invalid(validation.problem("/secret", str(error))) from None
-    return secret
-
-
-def _check_form(form: SecretForm, secret: str) -> None:
-    if form is SecretForm.NONE:
-        raise ValueError("is of no use: the scheme proves nothing")
-    if not MIN_SECRET_LENGTH <= len(secret) <= MAX_SECRET_LENGTH:
-        raise ValueError(f"must have {MIN_SECRET_LENGTH} to {MAX_SECRET_LENGTH} characters")
-    key_of(form, secret.encode())
-
-
-def _check_secret_ref(tenant_id: str, secret_ref: str, form: SecretForm) -> None:
-    if len(secret_ref) > 300 or secret_ref.startswith(validation.RESERVED_REFERENCES):
-        raise validation.invalid(validation.problem("/secret_ref", "is not a reference a registration can use"))
-    try:
-        value = secret_store().get(tenant_id, secret_ref)
-    except SecretUnavailable as error:
-        raise validation.invalid(validation.problem("/secret_ref", str(error))) from None
-    try:
-        _check_form(form, value)
-    except ValueError as error:
-        raise validation.invalid(validation.problem("/secret_ref", f"leads to a secret that {error}")) from None
-
-
 def _move(
     registration: WebhookRegistration, wanted: RegistrationStatus, operation: str, *, actor: str
 ) -> WebhookRegistration:
     with transaction.atomic():
-        row = _locked(registration)
+        row = locked(registration)
         if row.status == wanted:
             return row
         if wanted not in _MOVES[row.status]:
@@ -272,6 +248,8 @@ def _move(
             references = [row.url_ref, row.secret_ref, row.previous_secret_ref]
             row.url_ref = row.secret_ref = row.previous_secret_ref = ""
             row.previous_secret_until = None
+            row.hook_attempts, row.hook_error = 0, HOOKS_LEFT if row.provider_hooks else ""
+            row.hook_retry_at = timezone.now() if row.provider_hooks else None
             row.save()
             _forget(row.tenant_id, references)
         else:
@@ -286,7 +264,8 @@ def _tell(row: WebhookRegistration, operation: str, *, actor: str) -> None:
     log.info(f"webhook.{operation}", registration_id=str(row.pk), actor=actor)
 
 
-def _locked(registration: WebhookRegistration) -> WebhookRegistration:
+def locked(registration: WebhookRegistration) -> WebhookRegistration:
+    """The row as it is now, locked for the caller's transaction. Raises ``ServiceError`` (404) once it is deleted."""
     row: WebhookRegistration | None = (
         WebhookRegistration.objects.exclude(status=RegistrationStatus.DELETED)
         .select_for_update()

@@ -329,7 +329,7 @@ def test_storing_costs_one_statement_whatever_the_number(django_assert_num_queri
     connection = make_connection()
     with django_assert_num_queries(1):
         record(connection, [issue(1)], Source.WEBHOOK)
-    with django_assert_num_queries(3):  # savepoint, insert, release
+    with django_assert_num_queries(1):
         record(connection, [issue(n) for n in range(2, 100)], Source.POLL)
 
 

@@ -19,8 +19,8 @@ from django.db import connection as database
 from django.db import transaction
 from django.utils import timezone
 
+from events.ledger import ledger as where_everything_went
 from events.models import AdapterEvent
-from events.services import ledger as where_everything_went
 from polling.backfill import cancel_backfill, start_backfill
 from polling.backfill import claim_due as claim_due_backfills
 from polling.backfill_runner import run_once
@@ -149,7 +149,7 @@ def test_a_page_read_again_is_absorbed_and_accounted_for(ledger: Ledger) -> None
     again = poll(connection)
     assert (again.events_found, again.events_new) == (10, 0)
     counts = where_everything_went(connection.pk)
-    assert (counts["received"], counts["duplicate"], counts["pending"]) == (20, 10, 10)
+    assert (counts.received, counts.duplicate, counts.pending) == (20, 10, 10)
 
 
 def test_a_worker_that_wakes_after_its_lease_commits_nothing(ledger: Ledger) -> None:

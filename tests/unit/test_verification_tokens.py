@@ -161,7 +161,9 @@ def published(number: int = 0, **members: Any) -> dict[str, Any]:
 
 
 class TestPublishedKeys:
-    keys = property(lambda self: {"keys": [published(1), published()]})
+    @property
+    def keys(self) -> dict[str, Any]:
+        return {"keys": [published(1), published()]}
 
     def token(self, number: int = 0, *, key_id: Any = "k0", algorithm: str = "RS256", **claims: Any) -> str:
         told = {"iss": PUBLISHED.issuer, "aud": AUDIENCE.decode(), "iat": soon(0), "exp": soon(600), **claims}

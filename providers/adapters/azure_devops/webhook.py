@@ -103,8 +103,9 @@ def _dedupe_key(event: str, signal_type: SignalType | None, identity: str, index
     Several subscriptions may tell of one happening; a version makes that one event whatever ids they use.
     """
     if event == PUSH:
-        repository, push = _repository(document), document.integer("/resource/pushId")
-        return f"push:{repository}:{push}:{index}" if repository and push else f"event:{identity}:{index}"
+        # By ref, not by place: a subscription to one branch may list fewer refs of the same push.
+        push, ref = document.integer("/resource/pushId"), _ref(document)
+        return f"push:{push}:{ref}" if push and ref else f"event:{identity}:{index}"
     if event == PULL_REQUEST_UPDATED and signal_type in _CLOSING:
         request, closed = _pull_request(document), document.time("/resource/closedDate")
         if request and closed:
@@ -121,6 +122,12 @@ def _repository(document: Document, root: str = "/resource/repository") -> str |
     return document.text(f"{root}/id", limit=ID_LENGTH)
 
 
+def _ref(document: Document) -> str | None:
+    """A ref of a repository; its name may be longer than a key, so a part of its hash stands for it."""
+    repository, ref = _repository(document), document.text("/resource/refUpdates/0/name")
+    return f"{repository}:{hashlib.sha256(ref.encode()).hexdigest()[:32]}" if repository and ref else None
+
+
 def _pull_request(document: Document) -> str | None:
     for root in ("/resource", "/resource/pullRequest"):
         repository, number = _repository(document, f"{root}/repository"), document.integer(f"{root}/pullRequestId")
@@ -134,9 +141,8 @@ def _ordering_key(event: str, document: Document) -> str:
     if event.startswith(("git.pullrequest.", "ms.vss-code.")):
         return _pull_request(document) or ""
     if event == PUSH:
-        repository, ref = _repository(document), document.text("/resource/refUpdates/0/name")
-        # A ref may be longer than a key.
-        return f"ref:{repository}:{hashlib.sha256(ref.encode()).hexdigest()[:32]}" if repository and ref else ""
+        ref = _ref(document)
+        return f"ref:{ref}" if ref else ""
     if event.startswith("workitem."):
         item = mapping_work.number(document)
         return f"workitem:{item}" if item else ""

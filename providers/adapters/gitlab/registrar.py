@@ -88,9 +88,8 @@ class GitLabRegistrar(HookRegistrar):
             )
         hook_id = _hook_id(answer)
         if not _is_signed(answer):
-            if not known:
-                # Left alone it would send what is refused here, until GitLab gives it up.
-                self.delete(client, target=target, hook_id=hook_id)
+            # Left alone it would send what is refused here, until GitLab gives it up.
+            self.delete(client, target=target, hook_id=hook_id)
             raise Misconfigured(NOT_SIGNED, status=answer.status)
         return hook_id
 

@@ -25,6 +25,7 @@ from tests.contract.provider_server import Answer, serving
 ADAPTER = BitbucketAdapter()
 SCHEME = ADAPTER.webhook.schemes["hmac"]
 FIXTURES = Path(__file__).parents[2] / "contract" / "fixtures" / "bitbucket"
+LOOPBACK = OutboundPolicy.parse(["127.0.0.1"])
 UUID = "{01234567-89ab-cdef-0123-456789abcdef}"
 PUSH = b'{"push":{"changes":[]},"repository":{"full_name":"acme/web"}}'
 DIGEST = "dd0092c902f39d343529c2b35137a6b0c93c88caa692e1d9a4404b70fa9e949c"
@@ -176,7 +177,7 @@ def verified(credential: dict[str, str], settings: dict[str, Any], answer: Answe
     with serving(answer or Simulator(seed=1, faults=False).handle) as server:
         whole = {**Simulator.settings(server.url), "repositories": [], **settings}
         config = ADAPTER.client_config(whole, credential, "2.0")
-        with ProviderClient(config, OutboundPolicy.parse(["127.0.0.1"])) as client:
+        with ProviderClient(config, LOOPBACK) as client:
             identity = ADAPTER.verify(client)
         assert len(server.asked) == 1
         return identity
@@ -195,9 +196,11 @@ def test_access_token_is_proven_by_its_repository_since_it_has_no_user() -> None
 
 def test_workspace_is_asked_where_the_settings_name_no_repository() -> None:
     reply = SimulatedAnswer(200, {}, b'{"type": "workspace", "slug": "acme", "name": "Acme"}')
-    seen: list[str] = []
-    identity = verified({"token": "t"}, {"workspaces": ["acme"]}, lambda *asked: (seen.append(asked[1]), reply)[1])
-    assert (identity.account, seen) == ("acme", ["/2.0/workspaces/acme"])
+    with serving(lambda *_: reply) as server:
+        settings = {"base_url": f"{server.url}/2.0", "workspaces": ["acme"]}
+        with ProviderClient(ADAPTER.client_config(settings, {"token": "t"}, ""), LOOPBACK) as client:
+            assert ADAPTER.verify(client).account == "acme"
+        assert server.asked == [("GET", "/2.0/workspaces/acme")]
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ def test_new_secret_leaves_the_rest_of_the_hook_alone() -> None:
 
 
 def test_new_secret_for_a_hook_that_is_gone_is_a_matter_for_a_person() -> None:
-    with bitbucket() as (_, _, client), pytest.raises(Misconfigured, match="hook .gone. of repositories/acme/web"):
+    with bitbucket() as (_, _, client), pytest.raises(Misconfigured, match=r"hook \{gone\} of repositories/acme/web"):
         REGISTRAR.change_secret(client, target=WEB, hook_id="{gone}", url=URL, secret="second-secret")
 
 

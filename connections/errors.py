@@ -23,6 +23,7 @@ CODES: dict[int, str] = {
     429: "RATE_LIMITED",
     500: "INTERNAL_ERROR",
     501: "NOT_IMPLEMENTED",
+    502: "PROVIDER_FAILED",
     503: "SERVICE_UNAVAILABLE",
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -21,6 +23,20 @@ class Capabilities(StrictSerializer):
     outbound_actions = Flag(required=False)
 
 
+class Waiver(serializers.Serializer[IntegrationConnection]):
+    """Who accepted that deliveries of an unsigned scheme prove nothing beyond knowing the URL, why and when."""
+
+    accepted_by = serializers.CharField(source="unsigned_waiver_by")
+    reason = serializers.CharField(source="unsigned_waiver_reason")
+    accepted_at = serializers.DateTimeField(source="unsigned_waiver_at")
+
+
+class WaiverCreate(StrictSerializer):
+    """An acceptance needs a reason; who gives it is taken from the token."""
+
+    reason = Text(min_length=10, max_length=500, help_text="Why unsigned deliveries are acceptable here.")
+
+
 class Connection(serializers.ModelSerializer[IntegrationConnection]):
     """A connection. The credential itself is never shown."""
 
@@ -29,6 +45,9 @@ class Connection(serializers.ModelSerializer[IntegrationConnection]):
     enabled_capabilities = Capabilities()
     metadata_tags = TextToText(help_text="Free labels, text to text.")
     settings = JsonObject(help_text="Validated by the provider's settings_schema.")
+    unsigned_waiver = serializers.SerializerMethodField(
+        help_text="Set where somebody accepted unsigned deliveries; null: they are refused."
+    )
 
     class Meta:
         model = IntegrationConnection
@@ -49,10 +68,15 @@ class Connection(serializers.ModelSerializer[IntegrationConnection]):
             "last_error",
             "last_error_at",
             "consecutive_failures",
+            "unsigned_waiver",
             "created_at",
             "updated_at",
         )
         read_only_fields = fields
+
+    @extend_schema_field(Waiver(allow_null=True))
+    def get_unsigned_waiver(self, row: IntegrationConnection) -> dict[str, Any] | None:
+        return dict(Waiver(row).data) if row.waives_signatures else None
 
 
 @extend_schema_field({"type": "string", "minLength": 1, "maxLength": 200, "pattern": r"\S"})

@@ -24,6 +24,7 @@ from providers.errors import ProviderError
 from providers.models import IntegrationProvider, ProviderStatus
 from providers.redaction import redact_text
 from providers.spi import Adapter, Identity
+from providers.verification import UnsignedScheme
 
 # What a person can do about a failure, by its category.
 _ADVICE = {
@@ -165,7 +166,14 @@ def resume_connection(connection: IntegrationConnection, *, actor: str) -> Integ
 
 
 def delete_connection(connection: IntegrationConnection, *, actor: str) -> None:
-    """Soft: the row and its events stay as evidence; its doors close and its secrets are removed."""
+    """Soft: the row and its events stay as evidence; its doors close and its secrets are removed.
+
+    What was made at the provider is removed there first, as far as the provider lets us.
+    """
+    seen = _present(connection)
+    for path in deployment.CONNECTION_LEAVERS:
+        leave: Callable[..., None] = import_string(path)
+        leave(seen, actor=actor)
     with transaction.atomic():
         row = _locked(connection)
         require_move(row.status, ConnectionStatus.DELETED)
@@ -192,6 +200,10 @@ def waive_signatures(connection: IntegrationConnection, *, actor: str, reason: s
         raise validation.invalid(validation.problem("/reason", "must say why, in 10 to 500 characters"))
     with transaction.atomic():
         row = _locked(connection)
+        webhook = _registered(row.provider_id).webhook
+        if webhook is None or not any(isinstance(scheme, UnsignedScheme) for scheme in webhook.schemes.values()):
+            message = "Every delivery of this provider proves its sender; there is nothing to waive."
+            raise ServiceError("NOTHING_TO_WAIVE", message, status=409)
         row.unsigned_waiver_by, row.unsigned_waiver_reason = actor[:200], redact_text(reason)
         row.unsigned_waiver_at = timezone.now()
         row.save()

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from connections.views import ConnectionViewSet, OAuthAuthorize, OAuthCallback
+from connections.views import ConnectionViewSet, OAuthAuthorize, OAuthCallback, WaiverViewSet
 
 urlpatterns = [
     path("v1/integrations/connections", ConnectionViewSet.as_view({"get": "list", "post": "create"})),
@@ -10,6 +10,10 @@ urlpatterns = [
     ),
     path("v1/integrations/connections/<uuid:connection_id>/verify", ConnectionViewSet.as_view({"post": "verify"})),
     path("v1/integrations/connections/<uuid:connection_id>/rotate", ConnectionViewSet.as_view({"post": "rotate"})),
+    path(
+        "v1/integrations/connections/<uuid:connection_id>/waiver",
+        WaiverViewSet.as_view({"post": "create", "delete": "destroy"}),
+    ),
     path("v1/integrations/oauth/<slug:provider_id>/authorize", OAuthAuthorize.as_view()),
     path("v1/integrations/oauth/callback", OAuthCallback.as_view()),
 ]

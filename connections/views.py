@@ -14,7 +14,13 @@ from connections import services
 from connections.api import ProviderFilter, StrictFilters, TenantViewSet, actor_of, principal_of, validated
 from connections.errors import ServiceError
 from connections.models import IntegrationConnection
-from connections.serializers import PRESENT_STATUSES, Connection, ConnectionCreate, ConnectionUpdate
+from connections.serializers import (
+    PRESENT_STATUSES,
+    Connection,
+    ConnectionCreate,
+    ConnectionUpdate,
+    WaiverCreate,
+)
 
 _CREATE_EXAMPLE = OpenApiExample(
     "A connection with a token",
@@ -107,6 +113,39 @@ class ConnectionViewSet(TenantViewSet):
     def rotate(self, request: Request, connection_id: Any) -> Response:
         self.connection()
         raise _not_offered("Replacing a credential")
+
+
+@extend_schema(tags=["Connections"])
+class WaiverViewSet(TenantViewSet):
+    """Accepting deliveries that prove nothing, by name and with a reason."""
+
+    rows = IntegrationConnection.objects.present()
+    serializer_class = Connection
+    filterset_class = StrictFilters
+
+    @extend_schema(
+        summary="Accept unsigned deliveries",
+        description="For providers that cannot sign: whoever knows the URL can then send events. The acceptance is "
+        "shown to staff and in the proof of every event. Signed registrations stay as they are.",
+        operation_id="connections_waive_signatures",
+        request=WaiverCreate,
+        responses={200: Connection},
+    )
+    def create(self, request: Request, connection_id: Any) -> Response:
+        connection = self.connection()
+        reason = validated(self, WaiverCreate)["reason"]
+        row = services.waive_signatures(connection, actor=actor_of(request), reason=reason)
+        return Response(Connection(row).data)
+
+    @extend_schema(
+        summary="Refuse unsigned deliveries again",
+        operation_id="connections_withdraw_waiver",
+        request=None,
+        responses={204: None},
+    )
+    def destroy(self, request: Request, connection_id: Any) -> Response:
+        services.withdraw_waiver(self.connection(), actor=actor_of(request))
+        return Response(status=204)
 
 
 class OAuthAuthorize(APIView):

@@ -20,10 +20,15 @@ _local = threading.local()
 
 def pack(value: Any) -> bytes:
     """Compressed JSON of ``value``."""
+    return pack_text(orjson.dumps(value))
+
+
+def pack_text(text: bytes) -> bytes:
+    """The same for a value that is JSON text already."""
     compressor = getattr(_local, "compressor", None)
     if compressor is None:
         compressor = _local.compressor = zstandard.ZstdCompressor(level=1)
-    packed: bytes = compressor.compress(orjson.dumps(value))
+    packed: bytes = compressor.compress(text)
     return packed
 
 

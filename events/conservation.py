@@ -70,15 +70,13 @@ def conservation() -> Conservation | None:
     since = sums.pop("since")
     if since is None:
         return None
-    return Conservation(
-        total=Ledger(**sums), broken=LedgerCheck.objects.exclude(unaccounted=0).count(), since=since
-    )
+    return Conservation(total=Ledger(**sums), broken=LedgerCheck.objects.exclude(unaccounted=0).count(), since=since)
 
 
 def unaccounted_by_provider() -> dict[str, int]:
     """Events that do not add up, by provider and as of the last checks. Missing ones and surplus ones add."""
     broken = LedgerCheck.objects.exclude(unaccounted=0).order_by()
-    numbers = broken.values_list("connection__provider_id").annotate(Sum(Abs("unaccounted")))
+    numbers = broken.values_list("connection__provider_id").annotate(number=Sum(Abs("unaccounted")))
     return {provider_id: int(number) for provider_id, number in numbers}
 
 

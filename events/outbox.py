@@ -1,18 +1,16 @@
 """Due rows to delivered rows: claim, commit, network, commit.
 
-No transaction spans the network. A claim pushes ``next_attempt_at`` to the end of its lease and sets a
-fencing token; a result is written only where the token still stands, so a worker that wakes after its
-lease changes nothing and the row is simply due again.
+No transaction spans the network. A result is written only where the claim's token still stands, so a worker
+that wakes after its lease changes nothing and the row is simply due again.
 """
 
 from __future__ import annotations
 
 import random
-import time
 import uuid
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -20,14 +18,15 @@ import structlog
 from django.conf import settings
 from django.db import connection as database
 from django.db import models, transaction
-from django.db.models import Exists, ExpressionWrapper, F, OuterRef, Q
-from django.db.models.functions import Coalesce, Now
+from django.db.models import Q
+from django.db.models.functions import Now
 
+from events.claiming import Batch, claim, held, release, wake_next
 from events.compression import pack
 from events.envelope import SCHEMA_VERSION
 from events.forwarder import PRODUCER_REFUSED, Forwarder, ForwardingFailed, Result, forwarder
 from events.mapping import build_envelope
-from events.models import UNDELIVERED, AdapterEvent, DeliveryAttempt, DeliveryStatus, SignalProducer, Source
+from events.models import AdapterEvent, DeliveryAttempt, DeliveryStatus, SignalProducer, Source
 from events.producers import forget_producers, unregistered
 from providers.errors import MappingFailed
 
@@ -49,25 +48,13 @@ class Delivered:
     failed: int = 0
     dead: int = 0
     superseded: int = 0
-
-
-@dataclass(slots=True)
-class _Batch:
-    token: uuid.UUID
-    ends_at: float  # monotonic
-    events: list[AdapterEvent] = field(default_factory=list)
-    last_tries: set[uuid.UUID] = field(default_factory=set)
-
-    @property
-    def time_is_up(self) -> bool:
-        """Whether one more call could outlast the lease."""
-        return time.monotonic() + settings.PM3_TIMEOUT_SECONDS > self.ends_at
+    parked: int = 0
 
 
 def deliver_batch(*, limit: int | None = None) -> Delivered:
     """Claim up to ``limit`` due events, deliver them a tenant at a time, and mark each by its own result."""
-    batch = _claim(limit or settings.DELIVERY_BATCH_SIZE)
-    done = Delivered(claimed=len(batch.events))
+    batch = claim(limit or settings.DELIVERY_BATCH_SIZE)
+    done = Delivered(claimed=len(batch.events), parked=batch.parked)
     by_tenant: dict[str, list[AdapterEvent]] = defaultdict(list)
     for event in _drop_superseded(batch, done):
         by_tenant[event.tenant_id].append(event)
@@ -77,53 +64,7 @@ def deliver_batch(*, limit: int | None = None) -> Delivered:
     return done
 
 
-def _claim(limit: int) -> _Batch:
-    token = uuid.uuid4()
-    earlier = AdapterEvent.objects.filter(
-        connection_id=OuterRef("connection_id"),
-        ordering_key=OuterRef("ordering_key"),
-        delivery_status__in=UNDELIVERED,
-        event_id__lt=OuterRef("event_id"),
-    )
-    due = (
-        AdapterEvent.objects.filter(delivery_status__in=UNDELIVERED, next_attempt_at__lte=Now())
-        .filter(Q(ordering_key="") | ~Exists(earlier))
-        .order_by("next_attempt_at")
-        .select_for_update(skip_locked=database.features.has_select_for_update_skip_locked)
-    )
-    ends_at = time.monotonic() + settings.DELIVERY_LEASE_SECONDS
-    with transaction.atomic():
-        keys = list(due.values_list("pk", flat=True)[:limit])
-        AdapterEvent.objects.filter(pk__in=keys).update(
-            lease_token=token,
-            next_attempt_at=Now() + timedelta(seconds=settings.DELIVERY_LEASE_SECONDS),
-            first_attempt_at=Coalesce("first_attempt_at", Now()),
-            attempts=F("attempts") + 1,
-            updated_at=Now(),
-        )
-    tried_for_long = Q(first_attempt_at__lte=Now() - timedelta(hours=settings.DELIVERY_GIVE_UP_HOURS))
-    events = (
-        AdapterEvent.objects.filter(pk__in=keys, lease_token=token)
-        .select_related("connection")
-        # The database's clock decides: a host whose own clock jumped must not give an event up.
-        .annotate(last_try=ExpressionWrapper(tried_for_long, output_field=models.BooleanField()))
-        # By receipt, so that one entity's events reach the neighbour as they came in.
-        .order_by("pk")
-    )
-    rows = list(events)
-    return _Batch(token, ends_at, rows, {event.pk for event in rows if event.last_try})
-
-
-def _held(batch: _Batch, events: Sequence[AdapterEvent]) -> Any:
-    return AdapterEvent.objects.filter(pk__in=[e.pk for e in events], lease_token=batch.token)
-
-
-def _release(batch: _Batch, events: Sequence[AdapterEvent]) -> None:
-    """Hand back what there was no time for."""
-    _held(batch, events).update(lease_token=None, next_attempt_at=Now(), attempts=F("attempts") - 1, updated_at=Now())
-
-
-def _drop_superseded(batch: _Batch, done: Delivered) -> list[AdapterEvent]:
+def _drop_superseded(batch: Batch, done: Delivered) -> list[AdapterEvent]:
     """Leave out what another road tells as well: one happening, one signal.
 
     A polled event gives way to any webhook of the same happening, because the webhook says more, even where
@@ -147,12 +88,14 @@ def _drop_superseded(batch: _Batch, done: Delivered) -> list[AdapterEvent]:
         if told_by is None:
             kept.append(event)
             continue
-        done.superseded += _held(batch, [event]).update(
-            delivery_status=DeliveryStatus.IGNORED,
-            ignored_reason=f"Same happening as event {told_by.pk}.",
-            lease_token=None,
-            updated_at=Now(),
-        )
+        with transaction.atomic():
+            done.superseded += held(batch, [event]).update(
+                delivery_status=DeliveryStatus.IGNORED,
+                ignored_reason=f"Same happening as event {told_by.pk}.",
+                lease_token=None,
+                updated_at=Now(),
+            )
+            wake_next([event])
     return kept
 
 
@@ -166,7 +109,7 @@ def _supersedes(twin: AdapterEvent, event: AdapterEvent) -> bool:
 
 
 def _deliver_tenant(
-    target: Forwarder, tenant_id: str, events: list[AdapterEvent], batch: _Batch, done: Delivered
+    target: Forwarder, tenant_id: str, events: list[AdapterEvent], batch: Batch, done: Delivered
 ) -> None:
     envelopes: dict[uuid.UUID, dict[str, Any]] = {}
     for event in events:
@@ -190,7 +133,7 @@ def _deliver_tenant(
 
 
 def _known_producers(
-    target: Forwarder, tenant_id: str, events: list[AdapterEvent], batch: _Batch, done: Delivered
+    target: Forwarder, tenant_id: str, events: list[AdapterEvent], batch: Batch, done: Delivered
 ) -> list[AdapterEvent]:
     """Register producers where needed; the events whose producer was refused wait, the others go on."""
     refused: dict[uuid.UUID, Result] = {}
@@ -210,7 +153,7 @@ def _known_producers(
             connection=connection,
             defaults={"tenant_id": tenant_id, "signal_types": signal_types, "schema_version": SCHEMA_VERSION},
         )
-    _release(batch, [event for event in events if event.connection_id in late])
+    release(batch, [event for event in events if event.connection_id in late])
     for event in events:
         if event.connection_id in refused:
             _mark_failed(batch, event, refused[event.connection_id], done)
@@ -222,12 +165,12 @@ def _send(
     tenant_id: str,
     events: Sequence[AdapterEvent],
     envelopes: dict[uuid.UUID, dict[str, Any]],
-    batch: _Batch,
+    batch: Batch,
     done: Delivered,
 ) -> None:
     """Send; a request refused as a whole is halved until the one at fault stands alone."""
     if batch.time_is_up:
-        _release(batch, events)
+        release(batch, events)
         return
     try:
         results = target.send(tenant_id, [envelopes[event.pk] for event in events])
@@ -250,7 +193,7 @@ def _send(
         _mark_failed(batch, event, result, done)
 
 
-def _mark_delivered(batch: _Batch, pairs: list[tuple[AdapterEvent, dict[str, Any]]], done: Delivered) -> None:
+def _mark_delivered(batch: Batch, pairs: list[tuple[AdapterEvent, dict[str, Any]]], done: Delivered) -> None:
     if not pairs:
         return
     rows = [
@@ -272,6 +215,7 @@ def _mark_delivered(batch: _Batch, pairs: list[tuple[AdapterEvent, dict[str, Any
             rows,
         )
         done.delivered += max(cursor.rowcount, 0)
+        wake_next([event for event, _ in pairs])
 
 
 def _prepared(name: str, value: Any) -> Any:
@@ -282,11 +226,11 @@ def _prepared(name: str, value: Any) -> Any:
 
 
 def _mark_failed(
-    batch: _Batch, event: AdapterEvent, result: Result, done: Delivered, *, retry_after_seconds: float | None = None
+    batch: Batch, event: AdapterEvent, result: Result, done: Delivered, *, retry_after_seconds: float | None = None
 ) -> None:
     dead = result.outcome == "dead" or event.pk in batch.last_tries
     with transaction.atomic():
-        held = _held(batch, [event]).update(
+        marked = held(batch, [event]).update(
             delivery_status=DeliveryStatus.DEAD if dead else DeliveryStatus.FAILED,
             next_attempt_at=Now() + timedelta(seconds=_pause(event.attempts, retry_after_seconds)),
             lease_token=None,
@@ -294,7 +238,9 @@ def _mark_failed(
             last_error=result.message,
             updated_at=Now(),
         )
-        if held and (dead or event.attempts <= ATTEMPTS_KEPT):
+        if marked and dead:
+            wake_next([event])
+        if marked and (dead or event.attempts <= ATTEMPTS_KEPT):
             DeliveryAttempt.objects.create(
                 tenant_id=event.tenant_id,
                 event=event,
@@ -302,10 +248,10 @@ def _mark_failed(
                 error_code=result.code,
                 error=result.message,
             )
-    if held and dead:
+    if marked and dead:
         done.dead += 1
         log.error("delivery.dead", tenant_id=event.tenant_id, event_id=str(event.pk), code=result.code)
-    elif held:
+    elif marked:
         done.failed += 1
 
 

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from datetime import timedelta
 
 import uuid6
 from django.conf import settings
 from django.db import connection as database
 from django.db import transaction
-from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from events.models import UNDELIVERED, AdapterEvent, IntakeTotals
+from events.models import UNDELIVERED, AdapterEvent, DeliveryAttempt, DeliveryStatus
 
 ROWS_A_BATCH = 1000
+
+_KEEP_ACCOUNT = """
+INSERT INTO intake_totals (connection_id, tenant_id, received, duplicate, purged_delivered, purged_ignored,
+    purged_dead, created_at, updated_at)
+VALUES (%s, %s, 0, 0, %s, %s, %s, CURRENT_TIMESTAMP, CURRENT_TIMESTAMP)
+ON CONFLICT (connection_id) DO UPDATE SET updated_at = CURRENT_TIMESTAMP,
+    purged_delivered = intake_totals.purged_delivered + EXCLUDED.purged_delivered,
+    purged_ignored = intake_totals.purged_ignored + EXCLUDED.purged_ignored,
+    purged_dead = intake_totals.purged_dead + EXCLUDED.purged_dead
+"""
 
 
 def purge_batch() -> int:
@@ -37,19 +47,29 @@ def purge_batch() -> int:
     )
     with transaction.atomic():
         rows = list(expired.values_list("pk", "connection_id", "tenant_id", "delivery_status")[:ROWS_A_BATCH])
+        keys = [row[0] for row in rows]
         _keep_account([row[1:] for row in rows])
-        AdapterEvent.objects.filter(pk__in=[row[0] for row in rows]).delete()
+        # Django's own cascade would read every row, payloads and all, to delete it.
+        for model, column in ((DeliveryAttempt, "event_id"), (AdapterEvent, "pk")):
+            gone = model._default_manager.filter(**{f"{column}__in": keys})
+            gone._raw_delete(gone.db)
     return len(rows)
 
 
-def _keep_account(gone: list[tuple[uuid.UUID, str, str]]) -> None:
-    """Move rows that go from the one side of the ledger's sum to the other, in the transaction they go in."""
-    numbers: dict[tuple[uuid.UUID, str], Counter[str]] = defaultdict(Counter)
+def _keep_account(gone: Sequence[tuple[uuid.UUID, str, str]]) -> None:
+    """Count rows that go in their connection's totals, in the transaction they go in."""
+    counts: dict[tuple[uuid.UUID, str], Counter[str]] = defaultdict(Counter)
     for connection_id, tenant_id, status in gone:
-        numbers[connection_id, tenant_id][f"purged_{status}"] += 1
-    # In one order by everybody: folding and purging cannot wait for each other.
-    for (connection_id, tenant_id), counts in sorted(numbers.items(), key=lambda entry: entry[0][0]):
-        IntakeTotals.objects.get_or_create(connection_id=connection_id, defaults={"tenant_id": tenant_id})
-        IntakeTotals.objects.filter(connection_id=connection_id).update(
-            **{name: F(name) + number for name, number in counts.items()}, updated_at=Now()
+        counts[connection_id, tenant_id][status] += 1
+    entries = [
+        (
+            connection_id if database.features.has_native_uuid_field else connection_id.hex,
+            tenant_id,
+            *(number[status] for status in (DeliveryStatus.DELIVERED, DeliveryStatus.IGNORED, DeliveryStatus.DEAD)),
         )
+        # In one order by everybody: folding and purging cannot wait for each other.
+        for (connection_id, tenant_id), number in sorted(counts.items(), key=lambda entry: entry[0])
+    ]
+    if entries:
+        with database.cursor() as cursor:
+            cursor.executemany(_KEEP_ACCOUNT, entries)

@@ -15,13 +15,14 @@ from django.db import models, transaction
 from django.db.models.functions import Now
 
 from connections.models import IntegrationConnection
-from events.compression import pack
+from events.compression import pack_text
 from events.envelope import signal_id
 from events.mapping import build_envelope
 from events.metrics import count_stored
 from events.models import AdapterEvent, AdapterEventQuerySet, DeliveryStatus, IntakeTally, Source
+from events.single_insert import insert_one
 from providers.errors import MappingFailed
-from providers.redaction import redact
+from providers.redaction import redacted_json
 from providers.spi import ProviderEvent
 
 _ROWS_A_STATEMENT = 200
@@ -112,27 +113,28 @@ def tally(connection_id: uuid.UUID, *, received: int, duplicate: int) -> None:
     IntakeTally.objects.create(connection_id=connection_id, received=received, duplicate=duplicate)
 
 
-def _row(connection: IntegrationConnection, event: ProviderEvent, source: Source) -> AdapterEvent:
+def _values(connection: IntegrationConnection, event: ProviderEvent, source: Source) -> dict[str, Any]:
+    """The row of one event, by column; what is not named here has its default."""
     becomes_signal = event.signal_type is not None
     dedupe_key = _key(event.dedupe_key)
-    return AdapterEvent(
-        event_id=uuid6.uuid7(),
-        connection_id=connection.pk,
-        tenant_id=connection.tenant_id,
-        provider_id=connection.provider_id,
-        provider_event_type=_text(event.event_type, 120),
-        source=source,
-        dedupe_key=dedupe_key,
-        happening=_key(event.happening),
-        ordering_key=_key(event.ordering_key),
-        correlation_id=_text(event.correlation_id, 200),
-        occurred_at=event.occurred_at,
-        payload=pack(redact(event.payload, emails=settings.REDACT_EMAILS)),
-        delivery_status=DeliveryStatus.PENDING if becomes_signal else DeliveryStatus.IGNORED,
-        ignored_reason=_text(event.ignored_reason, 200),
-        signal_id=signal_id(connection.pk, dedupe_key) if becomes_signal else None,
-        signal_type=str(event.signal_type) if event.signal_type else "",
-    )
+    return {
+        "event_id": uuid6.uuid7(),
+        "connection_id": connection.pk,
+        "tenant_id": connection.tenant_id,
+        "provider_id": connection.provider_id,
+        "provider_event_type": _text(event.event_type, 120),
+        "source": source.value,
+        "dedupe_key": dedupe_key,
+        "happening": _key(event.happening),
+        "ordering_key": _key(event.ordering_key),
+        "correlation_id": _text(event.correlation_id, 200),
+        "occurred_at": event.occurred_at,
+        "payload": pack_text(redacted_json(event.payload, emails=settings.REDACT_EMAILS)),
+        "delivery_status": (DeliveryStatus.PENDING if becomes_signal else DeliveryStatus.IGNORED).value,
+        "ignored_reason": _text(event.ignored_reason, 200),
+        "signal_id": signal_id(connection.pk, dedupe_key) if becomes_signal else None,
+        "signal_type": str(event.signal_type) if event.signal_type else "",
+    }
 
 
 def _insert_signed(rows: list[AdapterEvent], signature_hash: bytes) -> list[uuid.UUID]:
@@ -183,11 +185,8 @@ _FIELDS = [f for f in AdapterEvent._meta.concrete_fields if f.db_default is mode
 _COLUMNS = [str(f.column) for f in _FIELDS]
 
 
-def _insert(rows: list[AdapterEvent], *, tallied: bool = False) -> list[uuid.UUID]:
-    """Insert and return the ids that were not there before (the ORM cannot return them).
-
-    ``tallied``: the same statement notes what came in, so that rows and tallies cannot part.
-    """
+def _insert(rows: list[AdapterEvent]) -> list[uuid.UUID]:
+    """Insert and return the ids that were not there before (the ORM cannot return them)."""
     quote = database.ops.quote_name
     row_marks = f"({', '.join(['%s'] * len(_FIELDS))})"
     columns = ", ".join(quote(column) for column in _COLUMNS)
@@ -196,12 +195,6 @@ def _insert(rows: list[AdapterEvent], *, tallied: bool = False) -> list[uuid.UUI
         f"VALUES {', '.join([row_marks] * len(rows))} ON CONFLICT DO NOTHING RETURNING event_id"
     )
     values = [f.get_db_prep_save(getattr(row, f.attname), database) for row in rows for f in _FIELDS]
-    if tallied:
-        sql = (
-            f"WITH stored AS ({sql}), noted AS (INSERT INTO intake_tallies (connection_id, received, duplicate) "
-            "SELECT %s, %s, %s - COUNT(*) FROM stored) SELECT event_id FROM stored"  # noqa: S608
-        )
-        values += [rows[0].connection_id, len(rows), len(rows)]
     with database.cursor() as cursor:
         cursor.execute(sql, values)
         return [key if isinstance(key, uuid.UUID) else uuid.UUID(key) for (key,) in cursor.fetchall()]

@@ -24,7 +24,7 @@ def deliver_due() -> int:
     while time.monotonic() < ends_at:
         done = deliver_batch()
         total += done.delivered
-        if not done.claimed:
+        if not done.claimed and not done.parked:
             break
     return total
 

@@ -51,6 +51,7 @@ _REASONS = {
     "429": "Too many requests; Retry-After says when to come back.",
     "500": "Something failed on our side.",
     "501": "Not offered by this version.",
+    "502": "The provider failed; try again.",
     "503": "A part of this service is not available; try again.",
 }
 

@@ -23,6 +23,15 @@ ENTRIES = (
     Entry("Run due backfills", "polling.run_due_backfills", 10, 20, "Reads a few pages of each backfill."),
     Entry("Fold intake tallies", "events.fold_tallies", 30, 30, "Adds up what came in, connection by connection."),
     Entry("Check the ledgers", "events.check_ledgers", 60, 60, "Looks for events that came in and are nowhere."),
+    Entry(
+        "Fetch published keys",
+        "webhooks.refresh_published_keys",
+        60,
+        60,
+        "Fetches key sets of providers that are missing, old, or lack a key a delivery named.",
+    ),
+    Entry("Settle hooks", "webhooks.settle_hooks", 30, 60, "Tells providers what they could not be told at once."),
+    Entry("Purge webhook evidence", "webhooks.purge", 3600, 3600, "Removes old refusals and unread deliveries."),
     Entry("Purge old events", "events.purge", 3600, 3600, "Removes events older than EVENT_RETENTION_DAYS."),
 )
 

@@ -119,6 +119,11 @@ DATABASES = {"default": dj_database_url.parse(DATABASE_URL, conn_max_age=60, con
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     VAR_DIR.mkdir(exist_ok=True)
+else:
+    DATABASES["default"]["ENGINE"] = "integration_adapters.database"
+    # Of the few statements bound by the server; a pooler that mixes sessions must know prepared statements.
+    PREPARED = env.bool("DATABASE_PREPARED_STATEMENTS", True)
+    DATABASES["default"].setdefault("OPTIONS", {})["prepare_threshold"] = 1 if PREPARED else None
 
 REDIS_URL: str = env.str("REDIS_URL", "") or "redis://127.0.0.1:6379/0"
 # What a process may remember by itself for seconds: answers of the identity service. It needs no Redis.
@@ -219,6 +224,7 @@ SPECTACULAR_SETTINGS = {
         "ConnectionStatus": "connections.serializers.PRESENT_STATUSES",
         "WantedConnectionStatus": "connections.serializers.WANTED_STATUSES",
         "RegistrationStatus": "webhooks.serializers.PRESENT_STATUSES",
+        "DiagnosisState": "webhooks.diagnosis.State",
         "DeliveryStatus": "events.models.DeliveryStatus",
         "EventSource": "events.models.Source",
         "ActionStatus": "actions.models.ActionStatus",
@@ -261,7 +267,9 @@ EXTRA_ADAPTERS: dict[str, str] = env.dict("EXTRA_ADAPTERS", {})
 OUTBOUND_POLICY = OutboundPolicy.parse(env.list("OUTBOUND_ALLOWED", []))
 REDACT_EMAILS: bool = env.bool("REDACT_EMAILS", True)
 
-# Called when a connection is deleted, so that the parts above it can close what is theirs.
+# Called when a connection is deleted, so that the parts above it can close what is theirs: first those that ask the
+# provider, while there is a credential and no transaction, then those that belong to the deletion itself.
+CONNECTION_LEAVERS = ["webhooks.provider_hooks.leave_provider"]
 CONNECTION_CLOSERS = ["webhooks.registrations.close_all"]
 
 # Webhooks

@@ -16,6 +16,7 @@ BUILT_IN = {
     "github": "providers.adapters.github.adapter.GitHubAdapter",
     "gitlab": "providers.adapters.gitlab.adapter.GitLabAdapter",
     "jira": "providers.adapters.jira.adapter.JiraAdapter",
+    "linear": "providers.adapters.linear.adapter.LinearAdapter",
     "slack": "providers.adapters.slack.adapter.SlackAdapter",
     "msteams": "providers.adapters.msteams.adapter.TeamsAdapter",
     "standard_webhooks": "providers.adapters.standard_webhooks.adapter.StandardWebhooksAdapter",

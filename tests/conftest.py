@@ -11,6 +11,7 @@ from django.conf import settings as django_settings
 
 from connections.secret_store import secret_store
 from tests.factories import ACME, GLOBEX
+from tests.hub_provider import HUB, Hub, running_hub
 from tests.neighbours import Pm3Stub, running_pm3
 from tests.polling_provider import Ledger, running_ledger
 
@@ -37,4 +38,12 @@ def ledger(settings: Any, db: None) -> Iterator[Ledger]:
     """A running provider whose answers the test decides, with its adapter registered."""
     settings.EXTRA_ADAPTERS = {"ledger": "tests.polling_provider.LedgerAdapter"}
     with running_ledger() as running:
+        yield running
+
+
+@pytest.fixture
+def hub(settings: Any, db: None) -> Iterator[Hub]:
+    """A running provider with an API for hooks, with its adapter registered."""
+    settings.EXTRA_ADAPTERS = HUB
+    with running_hub() as running:
         yield running

@@ -9,29 +9,37 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import structlog
 from django.conf import settings
 from django.db.models import F
 from django.db.models.functions import Greatest
 from django.utils import timezone
 
 from events.compression import pack
+from providers.console.filters import first_key_at
 from providers.redaction import is_secret_key, redact_text
 from providers.spi import WebhookRequest
 from providers.verification import Verified
 from webhooks.lookup import Door
 from webhooks.models import QuarantinedDelivery, RejectedDelivery
 
+log = structlog.get_logger(__name__)
+
 MAX_HEADER_NAMES = 60
 MAX_HEADER_NAME_LENGTH = 100
 MAX_KEPT_VALUE = 500
 FLUSH_SECONDS = 1.0
+PURGED_A_BATCH = 1000
 # Headers that prove the sender, or belong to the way here, are of no use for reading the body again.
 _PROVING = ("authorization", "cookie", "signature", "token", "secret", "password", "forwarded", "client-ip")
 
 
 @dataclass(slots=True)
 class _Count:
+    """What a process has counted: ``number`` not written yet, ``written`` so far."""
+
     number: int = 0
+    written: int = 0
     written_at: float = 0.0
 
 
@@ -40,9 +48,10 @@ _counts_lock = threading.Lock()
 
 
 def note_refusal(door: Door, reason: str, headers: Mapping[str, str], body_bytes: int | None) -> None:
-    """Count a refusal. Written at once, then at most once a second a process, door and reason.
+    """Count a refusal. Written once a second a process, door and reason, or when the count has doubled.
 
-    A flood of forged requests must cost a counter here, not a row or a lock in the database.
+    A flood of forged requests must cost a counter here, not a row or a lock in the database. What a flood leaves
+    uncounted when it ends is less than was written.
     """
     now = timezone.now()
     hour = now.replace(minute=0, second=0, microsecond=0)
@@ -52,9 +61,10 @@ def note_refusal(door: Door, reason: str, headers: Mapping[str, str], body_bytes
             _counts.clear()
         count = _counts.setdefault(key, _Count())
         count.number += 1
-        if time.monotonic() - count.written_at < FLUSH_SECONDS and count.written_at:
+        if count.number < count.written and time.monotonic() - count.written_at < FLUSH_SECONDS:
             return
         number, count.number, count.written_at = count.number, 0, time.monotonic()
+        count.written += number
     _write_refusals(door, reason, hour, now, number, _names(headers), body_bytes)
 
 
@@ -123,7 +133,17 @@ def _kept(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 def purge_evidence() -> int:
-    """Remove up to 1000 refusals older than ``WEBHOOK_EVIDENCE_DAYS`` and return how many."""
+    """Remove a batch of refusals older than ``WEBHOOK_EVIDENCE_DAYS`` and return how many."""
     before = timezone.now() - timedelta(days=settings.WEBHOOK_EVIDENCE_DAYS)
     old = RejectedDelivery.objects.filter(last_at__lt=before).order_by("last_at").values_list("pk", flat=True)
-    return RejectedDelivery.objects.filter(pk__in=list(old[:1000])).delete()[0]
+    return RejectedDelivery.objects.filter(pk__in=list(old[:PURGED_A_BATCH])).delete()[0]
+
+
+def purge_quarantine() -> int:
+    """Remove a batch of unread deliveries older than events are kept and return how many."""
+    before = timezone.now() - timedelta(days=settings.EVENT_RETENTION_DAYS)
+    old = QuarantinedDelivery.objects.filter(pk__lt=first_key_at(before)).order_by("pk").values_list("pk", flat=True)
+    removed, _ = QuarantinedDelivery.objects.filter(pk__in=list(old[:PURGED_A_BATCH])).delete()
+    if removed:
+        log.warning("webhook.quarantine_purged", number=removed)
+    return removed

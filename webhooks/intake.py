@@ -8,7 +8,8 @@ Nothing is parsed or stored before the proof holds, and no provider or neighbour
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
+from dataclasses import replace
 
 import structlog
 from django.db import DatabaseError, DataError, InterfaceError, transaction
@@ -62,7 +63,7 @@ def refuse_unread(door: Door, headers: Mapping[str, str]) -> WebhookResult:
 
 def _guarded(door: Door, request: WebhookRequest) -> WebhookResult:
     try:
-        return _take_in(door, request)
+        return _acknowledged(door, request, _take_in(door, request))
     except SignatureRejected as rejection:
         return _refused(door, rejection.reason, request)
     except KeysUnavailable:
@@ -74,6 +75,18 @@ def _guarded(door: Door, request: WebhookRequest) -> WebhookResult:
     except (DatabaseError, InterfaceError) as error:
         log.error("webhook.fault", registration_id=str(door.registration.pk), error=type(error).__name__)
         return _fault(door, "fault")
+    except Exception:  # an adapter's, before there is anything proven to keep
+        log.exception("webhook.adapter_failed", registration_id=str(door.registration.pk))
+        return _fault(door, "fault")
+
+
+def _acknowledged(door: Door, request: WebhookRequest, result: WebhookResult) -> WebhookResult:
+    """The answer in the form a provider shows to a person, for new, repeated and unreadable deliveries alike."""
+    if not result.success or result.reply is not None:
+        return result
+    with suppress(UnreadablePayload):
+        return replace(result, reply=door.webhook.acknowledgement(request))
+    return result
 
 
 def _take_in(door: Door, request: WebhookRequest) -> WebhookResult:
@@ -133,8 +146,7 @@ def _read(door: Door, request: WebhookRequest, verified: Verified, proof: str) -
         if not owners:
             return _unrouted(door, request, verified, proof)
         told = [(owner, _events(door, request, owner)) for owner in owners]
-        acknowledgement = door.webhook.acknowledgement(request)
-        return _store(door, told, verified, proof, acknowledgement)
+        return _store(door, told, verified, proof)
     except UnreadablePayload as error:
         return _quarantined(door, request, verified, "unreadable", str(error), proof)
     except _Limited as limited:
@@ -178,7 +190,6 @@ def _store(
     told: Sequence[tuple[IntegrationConnection, list[ProviderEvent]]],
     verified: Verified,
     proof: str,
-    acknowledgement: WebhookReply | None,
 ) -> WebhookResult:
     """One transaction for all owners; only then the answer."""
     new = presented = 0
@@ -201,9 +212,7 @@ def _store(
     if presented and not new:
         return _duplicate(door)
     opened(door, verified)
-    return WebhookResult(
-        True, None, door.adapter.manifest.accepted_status, "accepted", events=new, reply=acknowledgement
-    )
+    return WebhookResult(True, None, door.adapter.manifest.accepted_status, "accepted", events=new)
 
 
 def _settings(door: Door) -> Mapping[str, object]:

@@ -92,7 +92,12 @@ def find_door(provider_id: str, connection_token: str) -> Door | None:
 
 def _read_door(token_hash: bytes) -> Door | None:
     registration = WebhookRegistration.objects.select_related("connection").filter(token_hash=token_hash).first()
-    if registration is None or registration.status not in OPEN_REGISTRATIONS:
+    return open_door(registration) if registration is not None else None
+
+
+def open_door(registration: WebhookRegistration) -> Door | None:
+    """The registration as a door, or ``None`` while it takes no deliveries."""
+    if registration.status not in OPEN_REGISTRATIONS:
         return None
     connection = registration.connection
     if connection is not None and connection.status not in TAKES_EVENTS:

@@ -123,8 +123,8 @@ class WebhookRegistration(models.Model):
 class RejectedDelivery(models.Model):
     """Requests to a known door that were refused for one reason within one hour: evidence, never content.
 
-    One row a reason and hour, so a flood costs a row. ``number`` is a floor: a process that is killed takes
-    its last second of counting along.
+    One row a reason and hour, so a flood costs a row. ``number`` is a floor: what a process counted in the last
+    second of a flood may be missing.
     """
 
     rejection_id = models.UUIDField(

@@ -26,20 +26,22 @@ def opened(door: Door, verified: Verified) -> None:
     }
     if changes:
         changes["status"] = RegistrationStatus.ACTIVE
-        WebhookRegistration.objects.filter(pk=registration.pk, status__in=OPEN_REGISTRATIONS).update(**changes)
+        # A door remembered from before a rotation would take the old secret for the current one.
+        same_secrets = {"secret_version": registration.secret_version, "status__in": OPEN_REGISTRATIONS}
+        WebhookRegistration.objects.filter(pk=registration.pk, **same_secrets).update(**changes)
         # The door may be remembered by this process: what was noted is known to it as well.
         for name, value in changes.items():
             setattr(registration, name, value)
     connection = door.connection
     if connection is not None and connection.status == ConnectionStatus.PENDING_VERIFICATION:
-        _prove(connection, now)
+        _prove(door, connection, now)
 
 
 def _is_due(noted: datetime | None, now: datetime) -> bool:
     return noted is None or noted < now - NOTED_EVERY
 
 
-def _prove(connection: IntegrationConnection, now: datetime) -> None:
+def _prove(door: Door, connection: IntegrationConnection, now: datetime) -> None:
     if not connection.only_receives:
         return
     changed = IntegrationConnection.objects.filter(
@@ -48,4 +50,6 @@ def _prove(connection: IntegrationConnection, now: datetime) -> None:
     if changed:
         connection.status = ConnectionStatus.ACTIVE
         detail = "The first validly signed delivery proved a connection that only receives."
+        if door.is_waived:
+            detail = f"The first delivery came. It proves nothing, which {connection.unsigned_waiver_by} accepted."
         history.record(connection, "verified", actor="system:webhooks", detail=detail)

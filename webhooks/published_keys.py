@@ -16,8 +16,9 @@ from providers import registry
 from providers.client import ClientConfig, ProviderClient
 from providers.document import Document
 from providers.errors import ProviderError, ProviderFault
-from providers.verification import KeySetScheme
-from webhooks.models import PublishedKeys
+from providers.verification import KeySetScheme, Scheme
+from webhooks.lookup import OPEN_REGISTRATIONS
+from webhooks.models import PublishedKeys, WebhookRegistration
 
 log = structlog.get_logger(__name__)
 
@@ -39,17 +40,28 @@ def ask_for_newer(url: str) -> None:
 
 def refresh_published_keys() -> int:
     """Fetch what is missing, old or asked for, and return how many sets came."""
-    for url in _declared() - set(PublishedKeys.objects.values_list("url", flat=True)):
+    needed = _needed()
+    for url in needed - set(PublishedKeys.objects.values_list("url", flat=True)):
         PublishedKeys.objects.get_or_create(url=url)
     stale = Q(fetched_at=None) | Q(fetched_at__lte=Now() - REFRESH_AFTER) | Q(wanted_at__gt=F("fetched_at"))
     rested = Q(tried_at=None) | Q(tried_at__lte=Now() - RETRY_AFTER)
-    return sum(_fetch(row) for row in PublishedKeys.objects.filter(stale, rested, url__in=_declared()))
+    return sum(_fetch(row) for row in PublishedKeys.objects.filter(stale, rested, url__in=needed))
 
 
-def _declared() -> set[str]:
-    webhooks = [registry.get(slug).webhook for slug in registry.slugs()]
-    schemes = [scheme for webhook in webhooks if webhook is not None for scheme in webhook.schemes.values()]
-    return {scheme.keys_url for scheme in schemes if isinstance(scheme, KeySetScheme)}
+def _needed() -> set[str]:
+    """Addresses of the key sets that an open door relies on; of other providers nobody asks."""
+    doors = WebhookRegistration.objects.filter(status__in=OPEN_REGISTRATIONS)
+    return {
+        scheme.keys_url
+        for slug in registry.slugs()
+        for name, scheme in _schemes(slug).items()
+        if isinstance(scheme, KeySetScheme) and doors.filter(provider_id=slug, scheme=name).exists()
+    }
+
+
+def _schemes(slug: str) -> Mapping[str, Scheme]:
+    webhook = registry.get(slug).webhook
+    return webhook.schemes if webhook is not None else {}
 
 
 def _fetch(row: PublishedKeys) -> bool:
@@ -59,7 +71,7 @@ def _fetch(row: PublishedKeys) -> bool:
         keys_url = Document(document).text("/jwks_uri")
         if keys_url:
             document = _get(keys_url)
-        if not isinstance(document.get("keys"), list):
+        if not any(key.text("/kty") for key in Document(document).items("/keys")):
             raise ProviderFault("The answer holds no keys.")
     except ProviderError as error:
         log.warning("published_keys.failed", url=row.url, error=str(error))

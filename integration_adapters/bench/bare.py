@@ -56,7 +56,9 @@ def receive(request: HttpRequest, token: str) -> HttpResponse:
     }
     with connection.cursor() as cursor:
         cursor.execute(_STATEMENT, values)
-    return JsonResponse({"status": "accepted", "events": 1}, status=202)
+    response = JsonResponse({"status": "accepted", "events": 1}, status=202)
+    response["Content-Length"] = str(len(response.content))
+    return response
 
 
 urlpatterns = [path("bare/<str:token>", receive)]

@@ -19,7 +19,7 @@ _MARKS = {
     "signature_hash": "sha256(uuid_send(gen_random_uuid()))",
     "signal_id": "gen_random_uuid()",
     # Sent with every row, as a service would have to.
-    "payload": "decode(:payload, 'hex')",
+    "payload": "decode(CAST(:payload AS text), 'hex')",
 }
 _TPS = re.compile(r"^tps = ([0-9.]+)", re.MULTILINE)
 
@@ -47,7 +47,7 @@ def program() -> Path:
 def run(url: str, stored: Mapping[str, str | None], directory: Path, seconds: float) -> Inserted:
     """Insert for ``seconds`` with eight clients and prepared statements."""
     script = directory / "insert.sql"
-    script.write_text(row.insert(stored, _MARKS, url) + ";\n")
+    script.write_text(row.insert(stored, _MARKS) + ";\n")
     for old in directory.glob("pgbench_log.*"):
         old.unlink()
     target = conninfo_to_dict(url)

@@ -2,46 +2,38 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
 
 import psycopg
 from psycopg import sql
 
 TABLE = "adapter_events"
-# What differs from row to row, and how PostgreSQL itself would make it.
+# What differs from row to row; each rival makes it in its own way.
 OWN = ("event_id", "dedupe_key", "signature_hash", "signal_id", "payload")
 
 
 def read(url: str) -> dict[str, str | None]:
-    """Columns and values, as text, of the newest stored row."""
+    """Columns and values, as text, of the newest stored row. Times are the database's own and stay out."""
     with psycopg.connect(url) as connection:
-        cursor = connection.execute(f"SELECT * FROM {TABLE} ORDER BY event_id DESC LIMIT 1")  # noqa: S608
-        row = cursor.fetchone()
-        if row is None or cursor.description is None:
-            raise LookupError("The road stored nothing.")
-        names = [column.name for column in cursor.description]
-        texts = {
-            name: connection.execute(
-                sql.SQL("SELECT {}::text FROM {} WHERE event_id = %s").format(
-                    sql.Identifier(name), sql.Identifier(TABLE)
-                ),
-                [row[names.index("event_id")]],
-            ).fetchone()
-            for name in names
-        }
-    # Times are the database's own in the road, so they are here.
-    return {name: text[0] for name, text in texts.items() if text and not name.endswith("_at")}
+        cursor = connection.execute(f"SELECT * FROM {TABLE} LIMIT 0")  # noqa: S608
+        names = [column.name for column in cursor.description or () if not column.name.endswith("_at")]
+        texts = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(name)) for name in names)
+        newest = sql.SQL("SELECT {} FROM {} ORDER BY event_id DESC LIMIT 1").format(texts, sql.Identifier(TABLE))
+        values = connection.execute(newest).fetchone()
+    if values is None:
+        raise LookupError("The road stored nothing.")
+    return dict(zip(names, values, strict=True))
 
 
-def insert(row: Mapping[str, str | None], marks: Mapping[str, str], url: str) -> str:
+def insert(row: Mapping[str, str | None], marks: Mapping[str, str]) -> str:
     """The statement: ``marks`` for the columns of ``OWN``, everything else as constants."""
-    with psycopg.connect(url) as connection:
-        constants = {name: sql.Literal(value).as_string(connection) for name, value in row.items() if name not in OWN}
-    values = {**constants, **marks}
+    values = {**{name: _constant(value) for name, value in row.items()}, **marks}
     return f"INSERT INTO {TABLE} ({', '.join(values)}) VALUES ({', '.join(values.values())}) ON CONFLICT DO NOTHING"
 
 
-def save(path: Path, statement: str) -> None:
-    path.write_text(json.dumps(statement))
+def _constant(value: str | None) -> str:
+    """A literal without ``:`` and ``%``, which stand for parameters in a client's text, also within quotes."""
+    if value is None:
+        return "NULL"
+    escaped = "".join(char if char.isalnum() or char in " _-." else f"\\x{ord(char):02x}" for char in value)
+    return f"E'{escaped}'"

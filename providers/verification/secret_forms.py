@@ -22,7 +22,7 @@ class SecretForm(StrEnum):
     """The key is the UTF-8 text itself."""
     BASE64 = "base64"
     """The key is what the base64 text decodes to."""
-    STANDARD_WEBHOOKS = "standard_webhooks"
+    WHSEC = "whsec"
     """``whsec_`` and base64 of 24 to 64 bytes."""
     PUBLIC_KEY = "public_key"
     """``whpk_`` and base64, or 64 hexadecimal digits: 32 bytes of an Ed25519 public key."""
@@ -39,7 +39,7 @@ def key_of(form: SecretForm, text: bytes) -> bytes:
     match form:
         case SecretForm.BASE64:
             return _decoded(text, "must be base64")
-        case SecretForm.STANDARD_WEBHOOKS:
+        case SecretForm.WHSEC:
             if not text.startswith(_STANDARD_PREFIX.encode()):
                 raise ValueError("must begin with whsec_")
             key = _decoded(text[len(_STANDARD_PREFIX) :], "must be base64 after whsec_")
@@ -66,7 +66,7 @@ def new_secret(form: SecretForm) -> str:
             return secrets.token_urlsafe(SECRET_BYTES)
         case SecretForm.BASE64:
             return base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
-        case SecretForm.STANDARD_WEBHOOKS:
+        case SecretForm.WHSEC:
             return _STANDARD_PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
         case SecretForm.USER_AND_PASSWORD:
             return f"signals:{secrets.token_urlsafe(SECRET_BYTES)}"

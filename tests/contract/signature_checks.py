@@ -123,7 +123,8 @@ def wrong_signature_is_refused(subject: Subject) -> None:
             _wrong_field_is_refused(door, message, known)
             continue
         whole, prefix = message.headers[place.name], place.prefix
-        before, good = whole[: whole.rindex(prefix) + len(prefix)], whole[whole.rindex(prefix) + len(prefix) :]
+        start = whole.rindex(prefix) + len(prefix) if prefix else 0
+        before, good = whole[:start], whole[start:]
         for value in (
             good[:-2],
             good + "00",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import wraps
 from typing import Any
 
 import orjson
@@ -13,7 +14,7 @@ import pytest
 
 from providers.canonical import JSON
 from providers.client import ProviderClient
-from providers.errors import AuthFailed, ProviderError, ProviderFault, RateLimited
+from providers.errors import AuthFailed, Misconfigured, ProviderError, ProviderFault, RateLimited
 from providers.outbound import OutboundPolicy
 from providers.simulation import SimulatedAnswer, Simulator
 from providers.spi import Page, ProviderEvent, Stream, WebhookRequest, Window
@@ -62,6 +63,20 @@ class Part:
             position = page.position
 
 
+def _calls(check: Callable[[Subject], None]) -> Callable[[Subject], None]:
+    """The check, where there is somebody to call; else only that the adapter says so."""
+
+    @wraps(check)
+    def checked(subject: Subject) -> None:
+        if not subject.calls_nobody:
+            check(subject)
+            return
+        with pytest.raises(Misconfigured):
+            subject.adapter.client_config({}, {}, subject.adapter.api_versions[0])
+
+    return checked
+
+
 def _simulator(subject: Subject) -> type[Simulator]:
     assert subject.simulator, "the folder has no simulator.py"
     return subject.simulator
@@ -99,6 +114,7 @@ def _keys(pages: list[Page]) -> set[str]:
     return {event.dedupe_key for event in _events(pages)}
 
 
+@_calls
 def streams_read_to_the_end(subject: Subject) -> None:
     """Every part ends, one request a page; its events are sound; each stream finds something."""
     with _world(subject) as (_, server, client):
@@ -126,6 +142,7 @@ def _sound(subject: Subject, part: Part, event: ProviderEvent) -> None:
         sound_signal(signal, event.signal_type, part.name)
 
 
+@_calls
 def a_run_goes_on_from_any_page(subject: Subject) -> None:
     """Stopped after any page and taken up from its position by a new client, the run finds the same."""
     with _world(subject) as (_, server, client):
@@ -140,6 +157,7 @@ def a_run_goes_on_from_any_page(subject: Subject) -> None:
                 assert _keys(rest) != whole or not _keys(pages[: index + 1]), f"{part.name}: page {index + 1} forgotten"
 
 
+@_calls
 def a_quiet_second_poll_is_one_request(subject: Subject) -> None:
     """With nothing new, polling again makes one request a part and brings no new dedupe key."""
     with _world(subject) as (_, server, client):
@@ -154,6 +172,7 @@ def a_quiet_second_poll_is_one_request(subject: Subject) -> None:
                 position = again[-1].position
 
 
+@_calls
 def a_window_limits_what_is_told(subject: Subject) -> None:
     """A backfill window in the far past brings nothing of today."""
     past = Window(since=datetime(2001, 1, 1, tzinfo=UTC), until=datetime(2001, 1, 2, tzinfo=UTC))
@@ -199,6 +218,7 @@ def _note(happenings: dict[str, set[str]], events: Sequence[ProviderEvent]) -> N
             happenings.setdefault(event.happening, set()).add(str(event.signal_type))
 
 
+@_calls
 def failures_are_told_apart(subject: Subject) -> None:
     """401, 429 with a wait, 500 and garbage become the right error, for every stream and for verify."""
     answers: list[tuple[SimulatedAnswer, type[ProviderError], float | None]] = [
@@ -226,6 +246,7 @@ def _constant(answer: SimulatedAnswer) -> Answer:
     return lambda *_: answer
 
 
+@_calls
 def twisted_answers_are_survived(subject: Subject) -> None:
     """Places of a real answer turned null or of a wrong type: a ``ProviderError`` or a sound page."""
     with _world(subject) as (_, server, client):
@@ -254,6 +275,7 @@ def _page_or_provider_error(subject: Subject, part: Part, what: str) -> None:
         _sound(subject, part, event)
 
 
+@_calls
 def credential_is_proven(subject: Subject) -> None:
     """A good credential names its account; a bad one is refused as such."""
     with _world(subject) as (_, server, client):

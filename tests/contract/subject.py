@@ -72,6 +72,11 @@ class Subject:
         return Path(inspect.getfile(type(self.adapter))).parent
 
     @property
+    def calls_nobody(self) -> bool:
+        """Whether the adapter only receives: it polls nothing, and there is no credential to prove."""
+        return not self.adapter.streams and not self.adapter.credential_schema.get("properties")
+
+    @property
     def header_template(self) -> dict[str, str]:
         path = self.directory / "headers.json"
         return {name.lower(): value for name, value in orjson.loads(path.read_bytes()).items()} if path.exists() else {}

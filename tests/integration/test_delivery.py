@@ -12,10 +12,11 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from connections.models import IntegrationConnection
+from events.claiming import claim
 from events.envelope import problems, signal_id
 from events.ledger import Ledger, ledger
 from events.models import AdapterEvent, DeliveryAttempt, DeliveryStatus, SignalProducer, Source
-from events.outbox import Delivered, _claim, _mark_delivered, deliver_batch
+from events.outbox import Delivered, _mark_delivered, deliver_batch
 from events.retention import purge_batch
 from events.services import envelope_of, record, replay
 from providers.canonical import SignalType
@@ -204,7 +205,7 @@ def test_one_entitys_events_stay_in_order_and_a_dead_one_lets_the_next_pass(pm3:
 
 def test_two_workers_never_hold_the_same_event() -> None:
     record(make_connection(), [issue(n) for n in range(10)], Source.WEBHOOK)
-    first, second = _claim(6), _claim(6)
+    first, second = claim(6), claim(6)
     assert len(first.events) == 6
     assert len(second.events) == 4
     assert not {e.pk for e in first.events} & {e.pk for e in second.events}
@@ -212,9 +213,9 @@ def test_two_workers_never_hold_the_same_event() -> None:
 
 def test_a_worker_that_wakes_after_its_lease_changes_nothing() -> None:
     record(make_connection(), [issue(1)], Source.WEBHOOK)
-    slow = _claim(10)
+    slow = claim(10)
     make_due()  # its lease is over
-    quick = _claim(10)
+    quick = claim(10)
     envelope = envelope_of(quick.events[0])
     assert envelope is not None
     done = Delivered()
@@ -227,7 +228,7 @@ def test_a_worker_that_wakes_after_its_lease_changes_nothing() -> None:
 def test_a_killed_workers_events_are_due_again_when_the_lease_ends(settings: Any, pm3: Pm3Stub) -> None:
     settings.DELIVERY_LEASE_SECONDS = 0
     record(make_connection(), [issue(1)], Source.WEBHOOK)
-    assert len(_claim(10).events) == 1  # and then it was killed
+    assert len(claim(10).events) == 1  # and then it was killed
     settings.DELIVERY_LEASE_SECONDS = 60
     assert deliver_batch().delivered == 1
 

@@ -117,7 +117,7 @@ SIGNS_ITS_ID = HmacScheme(
     template="{id}.{timestamp}.{body}",
     timestamp=Header(name="x-time"),
     id=Header(name="x-id"),
-    secret_form=SecretForm.STANDARD_WEBHOOKS,
+    secret_form=SecretForm.WHSEC,
 )
 
 

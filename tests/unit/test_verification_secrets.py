@@ -31,9 +31,9 @@ TEXT = base64.b64encode(KEY)
 GOOD = [
     (SecretForm.TEXT, b"s\xc3\xa9cret", b"s\xc3\xa9cret"),
     (SecretForm.BASE64, TEXT, KEY),
-    (SecretForm.STANDARD_WEBHOOKS, b"whsec_" + TEXT, KEY),
-    (SecretForm.STANDARD_WEBHOOKS, b"whsec_" + base64.b64encode(KEY[:24]), KEY[:24]),
-    (SecretForm.STANDARD_WEBHOOKS, b"whsec_" + base64.b64encode(KEY * 2), KEY * 2),
+    (SecretForm.WHSEC, b"whsec_" + TEXT, KEY),
+    (SecretForm.WHSEC, b"whsec_" + base64.b64encode(KEY[:24]), KEY[:24]),
+    (SecretForm.WHSEC, b"whsec_" + base64.b64encode(KEY * 2), KEY * 2),
     (SecretForm.PUBLIC_KEY, b"whpk_" + TEXT, KEY),
     (SecretForm.PUBLIC_KEY, KEY.hex().encode(), KEY),
     (SecretForm.USER_AND_PASSWORD, b"user:pa:ss", b"user:pa:ss"),
@@ -45,11 +45,11 @@ BAD = [
     (SecretForm.BASE64, b"no base64!", "base64"),
     (SecretForm.BASE64, TEXT + b"\n", "base64"),
     (SecretForm.BASE64, b"\xff\xfe", "base64"),
-    (SecretForm.STANDARD_WEBHOOKS, TEXT, "whsec_"),
-    (SecretForm.STANDARD_WEBHOOKS, b"whsec_====", "base64"),
-    (SecretForm.STANDARD_WEBHOOKS, b"whsec_" + TEXT[:-1], "base64"),
-    (SecretForm.STANDARD_WEBHOOKS, b"whsec_" + base64.b64encode(KEY[:23]), "24 to 64"),
-    (SecretForm.STANDARD_WEBHOOKS, b"whsec_" + base64.b64encode(KEY * 2 + b"x"), "24 to 64"),
+    (SecretForm.WHSEC, TEXT, "whsec_"),
+    (SecretForm.WHSEC, b"whsec_====", "base64"),
+    (SecretForm.WHSEC, b"whsec_" + TEXT[:-1], "base64"),
+    (SecretForm.WHSEC, b"whsec_" + base64.b64encode(KEY[:23]), "24 to 64"),
+    (SecretForm.WHSEC, b"whsec_" + base64.b64encode(KEY * 2 + b"x"), "24 to 64"),
     (SecretForm.PUBLIC_KEY, TEXT, "32 byte"),
     (SecretForm.PUBLIC_KEY, b"whsk_" + TEXT, "32 byte"),
     (SecretForm.PUBLIC_KEY, b"whpk_" + base64.b64encode(KEY[:31]), "32 byte"),
@@ -75,7 +75,7 @@ def test_a_malformed_text_is_refused_with_words_and_without_the_text(form: Secre
 
 
 @pytest.mark.parametrize(
-    "form", [SecretForm.TEXT, SecretForm.BASE64, SecretForm.STANDARD_WEBHOOKS, SecretForm.USER_AND_PASSWORD]
+    "form", [SecretForm.TEXT, SecretForm.BASE64, SecretForm.WHSEC, SecretForm.USER_AND_PASSWORD]
 )
 def test_a_made_secret_is_of_its_form_long_and_new(form: SecretForm) -> None:
     first, second = new_secret(form), new_secret(form)
@@ -116,7 +116,7 @@ SIGNED: list[Scheme] = [
         template="{id}.{timestamp}.{body}",
         timestamp=Header(name="x-time"),
         id=Header(name="x-id"),
-        secret_form=SecretForm.STANDARD_WEBHOOKS,
+        secret_form=SecretForm.WHSEC,
     ),
     SharedTokenScheme(token=Header(name="x-token")),
     SharedTokenScheme(token=Header(name="authorization", prefix="Bearer ")),

@@ -55,7 +55,7 @@ STANDARD = HmacScheme(
     template="{id}.{timestamp}.{body}",
     timestamp=Header(name="webhook-timestamp"),
     id=Header(name="webhook-id"),
-    secret_form=SecretForm.STANDARD_WEBHOOKS,
+    secret_form=SecretForm.WHSEC,
 )
 STANDARD_ASYMMETRIC = Ed25519Scheme(
     signature=Header(name="webhook-signature", prefix="v1a,", separator=" "),

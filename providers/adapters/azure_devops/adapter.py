@@ -31,7 +31,7 @@ class AzureDevOpsAdapter(Adapter):
     api_versions = ("7.1",)
 
     manifest = Manifest(
-        # No time-out is published; ten seconds is the least others have seen.
+        # No time-out is published; this is the careful guess.
         ack_budget_seconds=10,
         # What fails passingly is tried again at once; what still fails puts the subscription on probation.
         retry_schedule_seconds=(

@@ -122,6 +122,8 @@ _BY_KIND: Mapping[str, Rule] = {
     "vote": _vote,
 }
 KINDS = tuple(_BY_KIND)
+# What an update of a kind touches for sure, where nothing more precise can be told.
+_CHANGED_BY_KIND: Mapping[str, list[str]] = {"reviewers": ["reviewers"], "vote": ["reviewers"], "status": ["status"]}
 
 # Documented events that become no signal, and why.
 _IGNORED: Mapping[str, str] = {
@@ -148,6 +150,8 @@ def signal(signal_type: SignalType, event_type: str, payload: JSON) -> Signal:
     document = Document(payload)
     event = PULL_REQUEST_UPDATED if event_type.startswith(PULL_REQUEST_UPDATED) else event_type
     parts = MAPPED[event][1](document, signal_type) if event in MAPPED else Parts()
+    if event == PULL_REQUEST_UPDATED:
+        parts.fields["changed_fields"] = _CHANGED_BY_KIND.get(event_type.rpartition(".")[2])
     return Signal(
         signal_type=signal_type,
         occurred_at=occurred_at(signal_type, document),

@@ -35,6 +35,7 @@ class GitHubAdapter(Adapter):
         # Nothing is redelivered by itself, but a person or script can for 3 days, on Enterprise Server 7.
         redelivery_horizon=timedelta(days=7),
         delivery_id_header="x-github-delivery",
+        ordering_key="issue or pull request, branch or tag, run, check, deployment, release, alert, repository",
         rate_limit_headers=RateLimitHeaders(
             limit="x-ratelimit-limit", remaining="x-ratelimit-remaining", reset="x-ratelimit-reset"
         ),
@@ -60,7 +61,7 @@ class GitHubAdapter(Adapter):
                 },
                 "uniqueItems": True,
                 "maxItems": 500,
-                "description": "Repositories to poll, as owner/name.",
+                "description": "Repositories to poll and to make webhooks in, as owner/name.",
             },
             "streams": {
                 "type": "array",

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 
 from providers.canonical import SignalType
 from providers.document import Document
+from providers.spi import TEST_DELIVERY
 
 Verdict = tuple[SignalType | None, str]
 Rule = SignalType | str | Callable[[Document], Verdict]
@@ -225,8 +226,9 @@ MAPPED: dict[str, dict[str, Rule]] = {
 
 # Documented events that become no signal, and why.
 _IGNORED: dict[str, tuple[str, ...]] = {
+    TEST_DELIVERY: ("ping",),
     LIFECYCLE: (
-        *("ping", "meta", "installation", "installation_repositories", "installation_target"),
+        *("meta", "installation", "installation_repositories", "installation_target"),
         *("github_app_authorization", "security_and_analysis"),
     ),
     TOLD_BY_PUSH: ("create", "delete"),

@@ -21,6 +21,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 from providers.adapters.github import mapping
+from providers.adapters.github.ordering import ordering_key
 from providers.canonical import JSON, SignalType
 from providers.client import ProviderClient, Response
 from providers.document import Document, compact
@@ -143,6 +144,7 @@ class ChangedSince(Stream):
                 signal_type=signal_type,
                 occurred_at=moment,
                 happening=mapping.happening(event_type, Document(payload)),
+                ordering_key=ordering_key(event_type, Document(payload)),
                 correlation_id=own,
             )
 

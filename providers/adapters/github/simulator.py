@@ -14,11 +14,13 @@ import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
-from urllib.parse import urlencode
 
 import orjson
 
-from providers.document import moment_of
+from providers.adapters.github.mapping_rules import MAPPED
+from providers.adapters.github.registrar import ONLY_FOR_APPS
+from providers.adapters.github.simulated_hooks import SimulatedHooks
+from providers.adapters.github.simulated_lists import etag, page_of
 from providers.simulation import SimulatedAnswer, SimulatedDelivery
 
 REPOSITORIES = ("acme/web", "acme/api")
@@ -28,13 +30,12 @@ SUBJECTS = ("Login page", "Export", "Search index", "Invoice mail", "Dark mode",
 WORKFLOWS = ("ci", "lint", "release")
 ITEMS_AT_START = 24  # a repository
 QUOTA = 5000
-PAGE_DEFAULT, PAGE_MAX = 30, 100
 
 JSON = dict[str, Any]
 
 
 class Simulator:
-    """Answers ``/user``, ``/repos/…`` and the issue lists, and lets one thing happen a tick."""
+    """Answers ``/user``, ``/repos/…``, the issue lists and hooks, and lets one thing happen a tick."""
 
     credential: ClassVar[dict[str, str]] = {"token": "ghp_simulatorSimulatorSimulator0123456789"}
     webhook_scheme: ClassVar[str] = "hmac"
@@ -46,6 +47,7 @@ class Simulator:
         self._comments: dict[str, list[JSON]] = {name: [] for name in REPOSITORIES}
         self._heads = {name: self._sha() for name in REPOSITORIES}
         self._told = self._ids = self._used = 0
+        self.hooks = SimulatedHooks(REPOSITORIES, set(MAPPED) - ONLY_FOR_APPS)
         now = datetime.now(UTC).replace(microsecond=0)
         for step in range(ITEMS_AT_START * len(REPOSITORIES)):
             self._now = now - timedelta(minutes=2 * (ITEMS_AT_START * len(REPOSITORIES) - step))
@@ -70,20 +72,23 @@ class Simulator:
             return self._answer(400, {"message": "Unknown API version"})
         if self._faults and self._random.random() < 0.05:
             return self._fault()
+        told = self.hooks.handle(method, path, query, body)
+        if told is not None:
+            return SimulatedAnswer(told.status, {**self._quota(), **told.headers}, told.body)
         if method != "GET":
             return self._answer(404, {"message": "Not Found"})
         if path == "/user":
             owner = {"login": "acme-bot", "id": 900, "type": "User"}
-            return self._answer(200, owner, {"x-oauth-scopes": "repo", "etag": _etag(owner)})
+            return self._answer(200, owner, {"x-oauth-scopes": "repo", "etag": etag(owner)})
         found = re.fullmatch(r"/repos/([\w.-]+/[\w.-]+)(/issues|/issues/comments|/issues/(\d+)/comments|)", path)
         if found is None or found[1] not in self._items:
             return self._answer(404, {"message": "Not Found"})
         values = {name: given[-1] for name, given in query.items()}
         if found[2] == "/issues":
-            return self._list(path, list(self._items[found[1]].values()), values, headers, "created")
+            return self._list(path, list(self._items[found[1]].values()), values, headers)
         if found[2]:
             comments = [c for c in self._comments[found[1]] if not found[3] or c["issue_url"].endswith(f"/{found[3]}")]
-            return self._list(path, comments, values, headers, "created")
+            return self._list(path, comments, values, headers)
         return self._answer(200, self._repository(found[1]))
 
     def _fault(self) -> SimulatedAnswer:
@@ -93,23 +98,8 @@ class Simulator:
         message = {"message": "You have exceeded a secondary rate limit."}
         return self._answer(429 if kind == 1 else 403, message, {"retry-after": "1"})
 
-    def _list(
-        self, path: str, rows: list[JSON], query: dict[str, str], headers: dict[str, str], sort: str
-    ) -> SimulatedAnswer:
-        since, state = moment_of(query.get("since")), query.get("state", "open")
-        rows = [row for row in rows if since is None or _time(row["updated_at"]) >= since]
-        rows = [row for row in rows if "state" not in row or state in ("all", row["state"])]
-        key = "updated_at" if query.get("sort", sort) == "updated" else "created_at"
-        rows.sort(key=lambda row: (row[key], row["id"]), reverse=query.get("direction", "desc") == "desc")
-        size, page = _number(query.get("per_page"), PAGE_DEFAULT, PAGE_MAX), _number(query.get("page"), 1, 10**6)
-        last = max(1, -(-len(rows) // size))
-        chosen = rows[(page - 1) * size : page * size]
-        extra = {"etag": _etag(chosen)}
-        relations = {"next": page + 1, "last": last} if page < last else {}
-        relations |= {"prev": page - 1, "first": 1} if page > 1 else {}
-        if relations:
-            link = (f'<{path}?{urlencode({**query, "page": to})}>; rel="{name}"' for name, to in relations.items())
-            extra["link"] = ", ".join(link)
+    def _list(self, path: str, rows: list[JSON], query: dict[str, str], headers: dict[str, str]) -> SimulatedAnswer:
+        chosen, extra = page_of(path, rows, query)
         if headers.get("if-none-match") == extra["etag"]:
             return SimulatedAnswer(304, {**extra, **self._quota()})
         return self._answer(200, chosen, extra)
@@ -382,18 +372,6 @@ def _repository_id(name: str) -> int:
 
 def _user(login: str) -> JSON:
     return {"login": login, "id": 100 + PEOPLE.index(login), "type": "User"}
-
-
-def _number(text: str | None, default: int, largest: int) -> int:
-    return min(max(int(text), 1), largest) if text and text.isascii() and text.isdigit() else default
-
-
-def _etag(value: Any) -> str:
-    return f'W/"{hashlib.sha256(orjson.dumps(value)).hexdigest()}"'
-
-
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text)
 
 
 def _text(moment: datetime) -> str:

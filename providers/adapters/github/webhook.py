@@ -12,6 +12,8 @@ from collections.abc import Mapping
 
 from providers.adapters.github import mapping
 from providers.adapters.github.mapping_rules import MAPPED, classify
+from providers.adapters.github.ordering import ordering_key
+from providers.adapters.github.registrar import GitHubRegistrar
 from providers.canonical import SignalType
 from providers.document import Document
 from providers.errors import UnreadablePayload
@@ -26,6 +28,7 @@ class GitHubWebhook(Webhook):
     # The older X-Hub-Signature is SHA-1 and never accepted. No time is signed.
     schemes = {"hmac": HmacScheme(signature=Header(name="x-hub-signature-256", prefix="sha256="))}
     event_types = tuple(sorted(MAPPED))
+    registrar = GitHubRegistrar()
 
     def delivery_headers(self, event_type: str, delivery_id: str) -> Mapping[str, str]:
         # The header names the event without the action, which stands in the body.
@@ -52,6 +55,7 @@ class GitHubWebhook(Webhook):
                 ignored_reason=ignored_reason,
                 occurred_at=mapping.occurred_at(event_type, document),
                 happening=mapping.happening(event_type, document) if signal_type else "",
+                ordering_key=ordering_key(event_type, document),
                 correlation_id=delivery,
             )
         ]

@@ -9,12 +9,11 @@ from __future__ import annotations
 from datetime import datetime
 
 from providers.adapters.gitlab import mapping_runs, mapping_shapes
-from providers.adapters.gitlab.mapping_parts import Parts, repository_id
+from providers.adapters.gitlab.mapping_parts import ID_LENGTH, Parts, repository_id
 from providers.canonical import JSON, Resource, Signal, SignalType
 from providers.document import Document, compact, moment_of
 
 _SHAPES = {**mapping_shapes.SHAPES, **mapping_runs.SHAPES}
-_ID_LENGTH = 200
 _KEY_LENGTH = 200
 
 
@@ -26,7 +25,7 @@ def signal(signal_type: SignalType, event_type: str, payload: JSON) -> Signal:
     return Signal(
         signal_type=signal_type,
         occurred_at=occurred_at(signal_type, event_type, document),
-        actor_id=parts.actor or document.text("/user/username", "/user_username", limit=_ID_LENGTH),
+        actor_id=parts.actor or document.text("/user/username", limit=ID_LENGTH),
         resource=Resource(**{"repository": document.text("/project/path_with_namespace"), **parts.resource}),
         canonical_keys=compact({"repository_id": repository_id(document), **parts.keys}),
         fields={name: value for name, value in compact(parts.fields).items() if name in signal_type.fields},
@@ -113,7 +112,7 @@ _ENTITIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "issue": _ISSUE,
     "work_item": _ISSUE,
     "pipeline": ("pipeline", ("/object_attributes/id",)),
-    "build": ("job", ("/build_id",)),
+    "build": ("pipeline", ("/pipeline_id",)),
     "deployment": ("deployment", ("/project/id", "/deployment_id")),
     "release": ("release", ("/project/id", "/tag")),
     "wiki_page": ("page", ("/project/id", "/object_attributes/slug")),

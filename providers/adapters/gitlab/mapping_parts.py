@@ -10,6 +10,7 @@ from providers.canonical import JSON, Severity, SignalType
 from providers.document import Document
 
 ATTRIBUTES = "/object_attributes"
+ID_LENGTH = 200
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ Source: https://docs.gitlab.com/user/project/integrations/webhook_events/
 from __future__ import annotations
 
 from providers.adapters.gitlab import mapping_changes
-from providers.adapters.gitlab.mapping_parts import ATTRIBUTES, Parts, Shape, lower, page
+from providers.adapters.gitlab.mapping_parts import ATTRIBUTES, ID_LENGTH, Parts, Shape, lower, page
 from providers.canonical import JSON, SignalType
 from providers.document import Document
 
@@ -47,6 +47,8 @@ def _push(document: Document, signal_type: SignalType) -> Parts:
             "before": before,
             "commit_count": document.integer("/total_commits_count"),
         },
+        # A push has no user object.
+        actor=document.text("/user_username", limit=ID_LENGTH),
     )
 
 
@@ -253,6 +255,7 @@ def _project(document: Document, _: SignalType) -> Parts:
 
 
 def _member(document: Document, _: SignalType) -> Parts:
+    # The body names whose access it is, and not who changed it.
     member = document.text("/user_username")
     return Parts(
         keys={"group_id": document.integer("/group_id"), "user_id": document.integer("/user_id")},

@@ -54,7 +54,7 @@ class GitLabWebhook(Webhook):
             template="{id}.{timestamp}.{body}",
             timestamp=Header(name="webhook-timestamp"),
             id=Header(name=SIGNED_ID_HEADER),
-            secret_form=SecretForm.STANDARD_WEBHOOKS,
+            secret_form=SecretForm.WHSEC,
         ),
         # Neither body nor time is signed.
         "token": SharedTokenScheme(token=Header(name="x-gitlab-token")),

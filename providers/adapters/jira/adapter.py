@@ -36,6 +36,7 @@ class JiraAdapter(Adapter):
         retry_schedule_seconds=(900,) * 5,
         redelivery_horizon=timedelta(hours=2),
         delivery_id_header=IDENTIFIER_HEADER,
+        ordering_key="issue, sprint, version, board, project",
         rate_limit_headers=RateLimitHeaders(
             limit="x-ratelimit-limit",
             remaining="x-ratelimit-remaining",
@@ -69,7 +70,7 @@ class JiraAdapter(Adapter):
                 "items": {"type": "string", "pattern": "^[A-Z][A-Z0-9_]{1,79}$"},
                 "uniqueItems": True,
                 "maxItems": 100,
-                "description": "Keys of the projects to poll; all the credential can see if empty.",
+                "description": "Keys of the projects to poll and to be told of; all the credential can see if empty.",
             },
             "streams": {
                 "type": "array",

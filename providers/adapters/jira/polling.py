@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from providers.adapters.jira.mapping import milliseconds
+from providers.adapters.jira.ordering import issue_key
 from providers.adapters.jira.webhook import issue_created, issue_updated
 from providers.canonical import JSON, SignalType
 from providers.client import ProviderClient
@@ -113,6 +114,7 @@ def _events(issue: _Issue, since_ms: int, window: Window, site: str) -> list[Pro
             signal_type=signal_type,
             occurred_at=moment,
             happening=identity,
+            ordering_key=issue_key(issue.id),
             correlation_id=identity,
         )
         for identity, signal_type, moment in found

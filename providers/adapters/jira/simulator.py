@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Final
 import orjson
 
 from providers.adapters.jira.mapping import milliseconds
+from providers.adapters.jira.simulated_hooks import SimulatedHooks
 from providers.simulation import SimulatedAnswer, SimulatedDelivery
 
 SITE: Final = "https://acme.atlassian.example"
@@ -88,6 +89,7 @@ class Simulator:
         self._told = 0
         self._sprint = 1
         self._issues: list[_Issue] = []
+        self.hooks = SimulatedHooks(SITE)
         for _ in range(110):
             self._now += timedelta(minutes=1)
             self._add(self._now)
@@ -114,6 +116,9 @@ class Simulator:
             except orjson.JSONDecodeError:
                 return _problem(400, "There was an error parsing JSON.")
             return self._search(request if isinstance(request, dict) else {})
+        told = self.hooks.handle(method, path, body)
+        if told is not None:
+            return _answer(told[1], told[0])
         if path == "/rest/api/3/search":
             return _problem(
                 410, "The requested API has been removed. Please migrate to the /rest/api/3/search/jql API."

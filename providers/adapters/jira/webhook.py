@@ -15,6 +15,8 @@ from typing import Final
 
 from providers.adapters.jira import changelog
 from providers.adapters.jira.mapping import issue_id, milliseconds, occurred_at
+from providers.adapters.jira.ordering import ordering_key
+from providers.adapters.jira.registrar import JiraRegistrar
 from providers.canonical import SignalType
 from providers.document import Document
 from providers.spi import ProviderEvent, Webhook, WebhookRequest
@@ -77,7 +79,11 @@ class JiraWebhook(Webhook):
         "hmac": HmacScheme(signature=Header(name="x-hub-signature", prefix="sha256=")),
         "jwt": JwtScheme(),
     }
+    # The client secret of the OAuth app.
+    secret_from_provider = frozenset({"jwt"})
     event_types = (ISSUE_UPDATED, *SIGNAL_OF_EVENT)
+    # A link is told by the update of its issue too, and there with key, title and person.
+    registrar = JiraRegistrar([event for event in event_types if not event.startswith("issuelink_")])
 
     def delivery_headers(self, event_type: str, delivery_id: str) -> Mapping[str, str]:
         return {"content-type": "application/json", IDENTIFIER_HEADER: delivery_id}
@@ -103,6 +109,7 @@ class JiraWebhook(Webhook):
                 ignored_reason="" if signal_type else reason,
                 occurred_at=occurred_at(signal_type, body),
                 happening=happening,
+                ordering_key=ordering_key(body),
                 correlation_id=identifier if usable else "",
             )
             for signal_type in outcomes

@@ -147,7 +147,4 @@ def _dedupe_key(event_type: str, activity: Document, raw: bytes, index: int) -> 
 
 def _ordering_key(signal_type: SignalType, activity: Document) -> str:
     message = activity.text(*MESSAGE_ID.get(signal_type, ()), limit=100)
-    channel = place_of_activity(activity, message).channel
-    if not channel:
-        return ""
-    return f"message:{channel}:{message}" if message else f"channel:{channel}"
+    return place_of_activity(activity, message).ordering_key

@@ -29,6 +29,7 @@ MESSAGE_ID: Final[dict[SignalType, tuple[str, ...]]] = {
     # The card that was used; without it the form's own id.
     SignalType.CHAT_ACTION: ("/replyToId", "/id"),
 }
+_OF_TEAM: Final = (SignalType.MEMBER_ADDED, SignalType.MEMBER_REMOVED)
 _ADDRESS = re.compile(r"^(?:\s|&nbsp;|<at[^<>]*>[^<>]*</at>)+")
 _MENTION = re.compile(r"<at[^<>]*>([^<>]*)</at>")
 
@@ -62,7 +63,8 @@ def _of_activity(signal_type: SignalType, activity: Document) -> Signal:
         **_where(place),
         "channel_name": channel_name,
         "channel_kind": _KINDS.get(activity.text("/conversation/conversationType") or ""),
-        "name": activity.text("/channelData/channel/name", "/channelData/team/name"),
+        # Who is added is added to a team; what is created or renamed is a channel.
+        "name": activity.text(f"/channelData/{'team' if signal_type in _OF_TEAM else 'channel'}/name"),
         "body": plain(activity.text("/text"), addressed=signal_type is SignalType.CHAT_MENTION),
         "reaction": activity.text("/reactionsAdded/0/type", "/reactionsRemoved/0/type"),
         "member": activity.text(*_people("/membersAdded/0"), *_people("/membersRemoved/0"), limit=_ID_LENGTH),

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import orjson
 
-from providers.adapters.msteams.places import Place, place_of_resource
+from providers.adapters.msteams.places import place_of_resource
 from providers.canonical import JSON, SignalType
 from providers.document import Document
 from providers.errors import UnreadablePayload
@@ -59,7 +59,7 @@ def _event(item: Document) -> ProviderEvent:
         signal_type=signal_type,
         ignored_reason="" if signal_type else _REASONS.get(event_type, _UNMAPPED),
         occurred_at=place.posted_at if signal_type is SignalType.CHAT_MESSAGE else None,
-        ordering_key=_ordering_key(place) if signal_type else "",
+        ordering_key=place.ordering_key if signal_type else "",
         correlation_id=item.text("/subscriptionId", limit=100) or "",
     )
 
@@ -95,9 +95,3 @@ def _digest(value: JSON | list[Any]) -> str:
         return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()
     except TypeError:
         raise UnreadablePayload("A notification is nested too deeply.") from None
-
-
-def _ordering_key(place: Place) -> str:
-    if not place.channel:
-        return ""
-    return f"message:{place.channel}:{place.message}" if place.message else f"channel:{place.channel}"

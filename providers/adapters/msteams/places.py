@@ -14,7 +14,7 @@ from providers.document import Document, moment_of
 
 _ID_LENGTH = 150
 # teams('a')/channels('b')/messages('c') and teams/a/channels/b/messages/c are the same resource.
-_STEP = re.compile(r"(?:^|/)(teams|channels|chats|messages|replies)(?:\('([^'()]*)'\)|/([^/()]*))")
+_STEP = re.compile(r"(?:^|/)(teams|channels|chats|messages|replies)(?:\('([^'()]*)'\)|/([^/()]*)|$)")
 _MILLISECONDS = re.compile(r"[0-9]{13}", re.ASCII)
 _THREAD = ";messageid="
 
@@ -35,6 +35,12 @@ class Place:
     def posted_at(self) -> datetime | None:
         found = _MILLISECONDS.fullmatch(self.message or "")
         return moment_of(int(found[0])) if found else None
+
+    @property
+    def ordering_key(self) -> str:
+        if not self.channel:
+            return ""
+        return f"message:{self.channel}:{self.message[:40]}" if self.message else f"channel:{self.channel}"
 
     @property
     def url(self) -> str | None:

@@ -144,11 +144,15 @@ def _addresses_app(body: Document) -> bool:
 
 
 def _is_own(body: Document) -> bool:
-    bots, app = _bots(body), body.text("/api_app_id")
-    users = {body.text("/event/user", "/event/user_id"), body.text("/event/message/user")}
-    apps = {
-        body.text(f"{root}{pointer}")
+    """By the app a message names; one that names none, and everything else, by the user who did it."""
+    own_app = body.text("/api_app_id")
+    named = {
+        app
         for root in ("/event", "/event/message")
         for pointer in ("/app_id", "/bot_profile/app_id")
+        if (app := body.text(f"{root}{pointer}"))
     }
-    return bool(users & bots) or bool(app and app in apps)
+    if own_app and named:
+        return own_app in named
+    users = {body.text("/event/user", "/event/user_id"), body.text("/event/message/user")}
+    return bool(users & _bots(body))

@@ -137,7 +137,10 @@ def _dedupe_key(signal_type: SignalType | None, body: Document, own_id: str, raw
 
 
 def _ordering_key(signal_type: SignalType | None, body: Document) -> str:
+    """The message; for what happens to a channel itself, the channel. A command follows from nothing before it."""
     channel, message = mapping.place(signal_type, body)
     if signal_type is None or not channel:
         return ""
-    return f"message:{channel}:{message}" if message else f"channel:{channel}"
+    if message:
+        return f"message:{channel}:{message}"
+    return f"channel:{channel}" if signal_type.startswith("channel_") else ""

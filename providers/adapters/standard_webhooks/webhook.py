@@ -33,7 +33,7 @@ def _symmetric(family: str) -> HmacScheme:
         template=_SIGNED,
         timestamp=Header(name=f"{family}-timestamp"),
         id=Header(name=f"{family}-id"),
-        secret_form=SecretForm.STANDARD_WEBHOOKS,
+        secret_form=SecretForm.WHSEC,
     )
 
 

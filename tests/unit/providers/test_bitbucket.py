@@ -109,6 +109,24 @@ def test_request_without_a_usable_event_key_is_unreadable(event_key: str) -> Non
         told(event_key, {})
 
 
+@pytest.mark.parametrize(
+    ("event_key", "words"),
+    [
+        ("pr:opened", "Data Center"),
+        ("repo:refs_changed", "Data Center"),
+        ("diagnostics:ping", "Data Center"),
+        ("issue:comment_created", "issue tracker"),
+        ("project:updated", "project"),
+        ("repo:invented_in_2031", "unknown"),
+        ("invented", "unknown"),
+    ],
+)
+def test_events_that_become_no_signal_say_why(event_key: str, words: str) -> None:
+    (event,) = told(event_key, {"repository": {"uuid": "{r}"}})
+    assert event.signal_type is None
+    assert words in event.ignored_reason
+
+
 @pytest.mark.parametrize("request_id", ["", "x" * 101, "a b"])
 def test_without_a_usable_request_id_the_body_is_the_key(request_id: str) -> None:
     first, again, other = (

@@ -150,7 +150,7 @@ def test_refusals_of_the_api_become_the_error_that_fits(answer: SimulatedAnswer,
     assert caught.value.retry_after_seconds == (7 if expected is RateLimited else None)
 
 
-@pytest.mark.parametrize("status", [401, 403, 429])
+@pytest.mark.parametrize("status", [400, 401, 403, 410, 429, 503])
 def test_refused_removal_is_no_removal(status: int) -> None:
     with bitbucket() as (world, server, client):
         hook_id = REGISTRAR.create(client, **HOOK)

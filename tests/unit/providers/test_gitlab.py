@@ -257,6 +257,12 @@ def test_note_and_merge_request_are_ordered_together_and_ids_are_not_mixed_up_wi
     assert said.ordering_key == opened.ordering_key == "pr:4101:12"
 
 
+def test_jobs_are_ordered_with_their_pipeline() -> None:
+    (job,) = told({"object_kind": "build", "build_id": 5501, "pipeline_id": 3001, "build_status": "failed"})
+    (run,) = told({"object_kind": "pipeline", "object_attributes": {"id": 3001, "status": "failed"}})
+    assert job.ordering_key == run.ordering_key == "pipeline:3001"
+
+
 # Times
 
 

@@ -1,0 +1,77 @@
+"""Figures as tables a person reads."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Iterable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+_SHOWN = ("per_second", "p50", "p95", "p99", "web_cpu_ms", "postgres_cpu_ms")
+_TITLES = ("way", "requests/s", "spread", "p50 ms", "p95 ms", "p99 ms", "web CPU ms", "PostgreSQL CPU ms")
+# Ratio, how it is told, what is wanted (at least or at most) at 8 and 25 KB.
+_GOALS = (
+    ("road_to_bare", "road / bare view", ">=", (0.8, 0.8)),
+    ("road_to_pgbench", "road / pgbench", ">=", (0.28, 0.45)),
+    ("p99_to_p50", "p99 / p50", "<=", (3.0, 3.0)),
+    ("p99_to_bare", "p99 / p99 of the bare view", "<=", (1.3, 1.3)),
+)
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    return {
+        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "processors": os.cpu_count(),
+        "processor": _processor(),
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("django", "granian", "psycopg")},
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def show(part: str, found: dict[str, Any]) -> None:
+    """Print one part."""
+    for line in _PARTS[part](found):
+        print(line, flush=True)
+    print(flush=True)
+
+
+def _throughput(found: dict[str, Any]) -> Iterable[str]:
+    for number, (size, figures) in enumerate(found.items()):
+        yield f"Bodies of {size} bytes, stored in {figures['payload_bytes']}; medians of rounds"
+        rows = []
+        for name in ("road", "bare", "pgbench"):
+            values = [figures[name].get(measure) for measure in _SHOWN]
+            speeds = [one["per_second"] for one in figures[name]["rounds"]]
+            rows.append([name, f"{values[0]:.0f}", f"{min(speeds):.0f} to {max(speeds):.0f}", *map(_number, values[1:])])
+        yield from table(_TITLES, rows)
+        for key, title, relation, goals in _GOALS:
+            value, goal = figures[key], goals[number]
+            met = value >= goal if relation == ">=" else value <= goal
+            yield f"{title}: {value:.2f} (wanted {relation} {goal}{'' if met else ', MISSED'})"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterable[str]:
+    """Lines of a Markdown table."""
+    yield "| " + " | ".join(titles) + " |"
+    yield "|" + "---|" * len(titles)
+    for row in rows:
+        yield "| " + " | ".join(row) + " |"
+
+
+_PARTS = {"throughput": _throughput}

@@ -1,0 +1,82 @@
+"""How Linear's one endpoint is asked, and what its answers mean.
+
+Errors come with status 200 as well, a rate limit with 400, so every answer is read before its status counts.
+Sources: https://linear.app/developers/graphql and https://linear.app/developers/rate-limiting
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from providers.client import Response
+from providers.document import Document, parse_json
+from providers.errors import AuthFailed, ProviderError, ProviderFault, RateLimited, Rejected
+
+PATH = "graphql"
+NOT_FOUND = 404
+# The words Linear puts into ``extensions.type``, and ``code`` in capitals. Anything else is a refusal.
+_ERRORS: tuple[tuple[type[ProviderError], frozenset[str], str], ...] = (
+    (
+        AuthFailed,
+        frozenset(("authentication error",)),
+        "Linear does not accept the credential.",
+    ),
+    (
+        AuthFailed,
+        frozenset(("forbidden",)),
+        "The credential may not do this at Linear: a scope, a role or access to a team is missing.",
+    ),
+    (
+        RateLimited,
+        frozenset(("ratelimited",)),
+        "Linear's rate limit is reached.",
+    ),
+    (
+        ProviderFault,
+        frozenset(("internal error", "network error", "lock timeout")),
+        "Linear failed.",
+    ),
+    (
+        Rejected,
+        frozenset(("usage limit exceeded", "feature not accessible")),
+        "The workspace's plan at Linear does not allow this.",
+    ),
+)
+
+
+def classify(answer: Response) -> ProviderError | None:
+    """The error an answer holds, whatever its status; ``None`` leaves it to the usual table."""
+    if answer.status >= 500:
+        return None
+    try:
+        errors = Document(parse_json(answer.content)).items("/errors")
+    except ValueError:
+        return None
+    if not errors:
+        return None
+    words = {word for error in errors for word in _words(error)}
+    for kind, known, message in _ERRORS:
+        if words & known:
+            return kind(message, status=answer.status)
+    if any((error.text("/message") or "").startswith("Entity not found") for error in errors):
+        return Rejected("There is no such thing at Linear, or the credential cannot see it.", status=NOT_FOUND)
+    return Rejected("Linear refused the request.", status=answer.status)
+
+
+def _words(error: Document) -> list[str]:
+    found = (error.text(f"/extensions/{name}") or "" for name in ("code", "type"))
+    return [word.lower().replace("_", " ") for word in found]
+
+
+def request(operation: str, text: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The body of one request."""
+    return {"operationName": operation, "query": text, "variables": dict(variables or {})}
+
+
+def data(answer: Response) -> Document:
+    """The data of an answer. Raises ``ProviderFault`` where there is none."""
+    body = Document(answer.json())
+    if not isinstance(body.at("/data"), dict):
+        raise ProviderFault("Linear's answer holds no data.", status=answer.status)
+    return Document(body.at("/data"))

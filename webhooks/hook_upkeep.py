@@ -1,0 +1,182 @@
+"""Bringing the provider's side of doors up to date: telling hooks a new secret, removing hooks of closed doors.
+
+No transaction is open while a provider is asked. What is due stands in the row, and a row is claimed with a lease
+before anything is asked, so a process that dies leaves work the next one finds.
+
+An open door with ``hook_retry_at`` set has hooks that do not know its current secret; a deleted one has hooks
+left at the provider. An empty id in ``provider_hooks`` means that a hook may be there: the answer was lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from connections import history
+from connections.errors import ServiceError
+from connections.models import IntegrationConnection
+from connections.runtime import client_for
+from connections.secret_store import SecretUnavailable, secret_store
+from providers import registry
+from providers.client import ProviderClient
+from providers.errors import Misconfigured, ProviderError, Rejected
+from providers.redaction import redact_text
+from providers.registry import UnknownProvider
+from providers.spi import HookRegistrar
+from webhooks.models import RegistrationStatus, WebhookRegistration
+from webhooks.registrations import public_url
+
+ROWS_A_RUN = 20
+# Longer than any one run may take; a process that dies leaves its rows to the next after so long.
+LEASE = timedelta(minutes=15)
+# Pauses between tries; after the last one a person has to act.
+PAUSES = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 20, 60, 180, 360))
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What is needed to speak about the hooks of one door."""
+
+    registrar: HookRegistrar
+    client: ProviderClient
+
+
+def settle_due() -> int:
+    """Go on with what is due at providers; returns how many doors were looked at."""
+    due = WebhookRegistration.objects.filter(hook_retry_at__lte=timezone.now()).order_by("hook_retry_at")
+    rows = list(due.select_related("connection")[:ROWS_A_RUN])
+    for row in rows:
+        settle(row)
+    return len(rows)
+
+
+def settle(registration: WebhookRegistration) -> ProviderError | None:
+    """One try to bring the provider's side of a door up to date; returns what stood in the way."""
+    row = _claimed(registration)
+    if row is None or row.connection is None:
+        return None
+    error: ProviderError | None = None
+    try:
+        if not row.connection.auth_ref:
+            raise Misconfigured("The connection has no credential any more.")
+        with hooks_of(row.connection) as hooks:
+            _remove_all(hooks, row) if row.status == RegistrationStatus.DELETED else _tell_all(hooks, row)
+    except ServiceError as problem:
+        error = Misconfigured(problem.message)
+    except ProviderError as problem:
+        error = problem
+    _conclude(row, error)
+    return error
+
+
+def _claimed(registration: WebhookRegistration) -> WebhookRegistration | None:
+    """The row for this process alone until the lease ends; ``None`` where nothing is to be done or another is at it."""
+    with transaction.atomic():
+        row: WebhookRegistration | None = (
+            WebhookRegistration.objects.select_for_update(of=("self",))
+            .select_related("connection")
+            .filter(pk=registration.pk, hook_retry_at__isnull=False)
+            .first()
+        )
+        now = timezone.now()
+        if row is None or (row.hook_attempts != registration.hook_attempts and (row.hook_retry_at or now) > now):
+            return None
+        row.hook_attempts += 1
+        row.hook_retry_at = now + LEASE
+        row.save(update_fields=["hook_attempts", "hook_retry_at", "updated_at"])
+    return row
+
+
+def _conclude(row: WebhookRegistration, error: ProviderError | None) -> None:
+    """Write how the try ended, unless another process has taken over since."""
+    left = reread(row)
+    changes: dict[str, Any] = {"hook_retry_at": None, "hook_error": "", "updated_at": timezone.now()}
+    if error is not None:
+        retried = row.hook_attempts <= len(PAUSES) and row.connection is not None and bool(row.connection.auth_ref)
+        places = ", ".join(sorted(left.provider_hooks))[:200]
+        told = f"{redact_text(str(error))} Concerned: {places}."
+        advice = "It is tried again." if retried else "No more tries: put it right at the provider by hand."
+        changes["hook_error"] = f"{told[:400]} {advice}"
+        changes["hook_retry_at"] = timezone.now() + PAUSES[row.hook_attempts - 1] if retried else None
+    elif left.status == RegistrationStatus.DELETED and left.provider_hooks:
+        places = ", ".join(sorted(left.provider_hooks))[:300]
+        changes["hook_error"] = f"A hook may be left in {places}: look there, and remove it by hand."
+    held = WebhookRegistration.objects.filter(
+        pk=row.pk, hook_attempts=row.hook_attempts, secret_version=row.secret_version, status=row.status
+    )
+    if held.update(**changes) and row.connection is not None:
+        operation = "hooks_removed" if left.status == RegistrationStatus.DELETED else "hooks_told"
+        outcome = "failed" if changes["hook_error"] else "ok"
+        history.record(
+            row.connection, operation, actor="system:webhooks", outcome=outcome, detail=changes["hook_error"]
+        )
+
+
+def _remove_all(hooks: Hooks, row: WebhookRegistration) -> None:
+    """Remove every known hook; one that is refused does not keep the others."""
+    refused: ProviderError | None = None
+    for target, hook_id in sorted(row.provider_hooks.items()):
+        if not hook_id:
+            continue
+        try:
+            hooks.registrar.delete(hooks.client, target=target, hook_id=hook_id)
+        except (Rejected, Misconfigured) as error:
+            refused = error
+            continue
+        note(row, target, None)
+    if refused is not None:
+        raise refused
+
+
+def _tell_all(hooks: Hooks, row: WebhookRegistration) -> None:
+    url, secret = public_url(row), signing_secret(row)
+    for target, hook_id in sorted(row.provider_hooks.items()):
+        if hook_id:
+            hooks.registrar.change_secret(hooks.client, target=target, hook_id=hook_id, url=url, secret=secret)
+
+
+def note(registration: WebhookRegistration, target: str, hook_id: str | None) -> None:
+    """Commit what is known of one hook; ``None``: there is none."""
+    with transaction.atomic():
+        row = WebhookRegistration.objects.select_for_update().get(pk=registration.pk)
+        row.provider_hooks.pop(target, None)
+        if hook_id is not None:
+            row.provider_hooks[target] = hook_id
+        if hook_id and row.status == RegistrationStatus.DELETED:
+            # The door was closed while its hook was made.
+            row.hook_retry_at = timezone.now()
+        row.save(update_fields=["provider_hooks", "hook_retry_at", "updated_at"])
+    registration.provider_hooks = row.provider_hooks
+
+
+@contextmanager
+def hooks_of(connection: IntegrationConnection) -> Iterator[Hooks]:
+    """The provider's API for hooks, called as this connection. Raises ``Misconfigured``."""
+    try:
+        webhook = registry.get(connection.provider_id).webhook
+    except UnknownProvider:
+        webhook = None
+    if webhook is None or webhook.registrar is None:
+        raise Misconfigured("This deployment no longer has the provider's API for hooks.")
+    with client_for(connection) as client:
+        yield Hooks(webhook.registrar, client)
+
+
+def signing_secret(registration: WebhookRegistration) -> str:
+    """The current secret of a door. Raises ``ServiceError`` (409) where it cannot be read."""
+    try:
+        return secret_store().get(registration.tenant_id, registration.secret_ref)
+    except SecretUnavailable as error:
+        raise ServiceError("SECRET_UNAVAILABLE", f"The signing secret cannot be read: {error}", status=409) from None
+
+
+def reread(registration: WebhookRegistration) -> WebhookRegistration:
+    """The row as it is now."""
+    row: WebhookRegistration = WebhookRegistration.objects.select_related("connection").get(pk=registration.pk)
+    return row

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from connections.console import OfConnection
 from connections.errors import ServiceError
-from connections.forms import credential_fields, form_for
+from connections.forms import WaiverForm, credential_fields, form_for
+from connections.history_admin import HistoryAdmin, HistoryInline
 from connections.lifecycle import MOVES
-from connections.models import ConnectionHistory, ConnectionStatus, IntegrationConnection
+from connections.models import ConnectionStatus, IntegrationConnection
 from connections.services import (
     delete_connection,
     receives_only,
     resume_connection,
     suspend_connection,
     verify_connection,
+    waive_signatures,
+    withdraw_waiver,
 )
 from providers import registry
-from providers.console.base import ConsoleAdmin, EvidenceAdmin, EvidenceInline, actor_of
+from providers.console.base import ConsoleAdmin, actor_of
 from providers.console.display import (
     EMPTY,
     age,
@@ -34,13 +36,10 @@ from providers.console.display import (
     label,
     link,
     moment,
-    note_line,
     text_block,
 )
 from providers.console.filters import (
     ChoiceFilter,
-    ConnectionFilter,
-    ExactTextFilter,
     MadeBetweenFilter,
     MadeWithinFilter,
     ProviderFilter,
@@ -48,6 +47,9 @@ from providers.console.filters import (
 )
 from providers.console.verbs import verb
 from providers.models import IntegrationProvider, ProviderStatus
+from providers.verification import UnsignedScheme
+
+__all__ = ["ConnectionAdmin", "HistoryAdmin", "HistoryInline"]
 
 STATUS_COLOURS: dict[str, str] = {
     ConnectionStatus.PENDING_VERIFICATION: "info",
@@ -56,7 +58,16 @@ STATUS_COLOURS: dict[str, str] = {
     ConnectionStatus.ERROR: "danger",
     ConnectionStatus.DELETED: "",
 }
-OUTCOME_COLOURS = {"ok": "success", "failed": "danger"}
+
+
+_UNSIGNED = label("unsigned accepted", "danger")
+
+
+def _may_waive(connection: IntegrationConnection) -> bool:
+    if connection.waives_signatures or connection.provider_id not in registry.slugs():
+        return False
+    webhook = registry.get(connection.provider_id).webhook
+    return webhook is not None and any(isinstance(scheme, UnsignedScheme) for scheme in webhook.schemes.values())
 
 
 def _can_verify(connection: IntegrationConnection) -> bool:
@@ -76,27 +87,6 @@ class ConnectionStatusFilter(ChoiceFilter):
         if self.value():
             return super().queryset(request, queryset)
         return queryset.exclude(status=ConnectionStatus.DELETED)
-
-
-class OperationFilter(ExactTextFilter):
-    title = "operation"
-    parameter_name = "operation"
-    column = "operation"
-
-
-class HistoryInline(EvidenceInline):
-    model = ConnectionHistory
-    verbose_name_plural = "history"
-    fields = ("when", "operation", "outcome_label", "actor", "detail")
-    readonly_fields = fields
-
-    @column("when")
-    def when(self, entry: ConnectionHistory) -> str | SafeString:
-        return age(entry.created_at)
-
-    @column("outcome")
-    def outcome_label(self, entry: ConnectionHistory) -> SafeString:
-        return label(entry.outcome, OUTCOME_COLOURS.get(entry.outcome, ""))
 
 
 class ConnectionAdmin(ConsoleAdmin):
@@ -124,13 +114,14 @@ class ConnectionAdmin(ConsoleAdmin):
     inlines = (HistoryInline,)
     actions: Any = ("verify", "suspend", "resume")
     actions_row: Any = ("verify", "suspend", "resume")
-    actions_detail: Any = ("verify", "suspend", "resume", "remove")
+    actions_detail: Any = ("verify", "suspend", "resume", "waive", "withdraw", "remove")
     readonly_fields = (
         "provider",
         "tenant_id",
         "status_label",
         "account",
         "auth_ref",
+        "waiver",
         "verified",
         "success",
         "failures",
@@ -148,7 +139,7 @@ class ConnectionAdmin(ConsoleAdmin):
                     ("status_label", "provider", "tenant_id"),
                     ("verified", "success", "failures"),
                     "error_text",
-                    "events_link",
+                    ("events_link", "waiver"),
                 )
             },
         ),
@@ -257,6 +248,31 @@ class ConnectionAdmin(ConsoleAdmin):
         return f"{connection} is resumed: {status.lower()}."
 
     @verb(
+        "Accept unsigned deliveries",
+        icon="gpp_maybe",
+        danger=True,
+        question="Deliveries to webhooks of an unsigned scheme will be believed though they prove nothing: whoever "
+        "knows the URL can send events as this tenant's. Signed webhooks stay as they are. Your name and the reason "
+        "are kept, and every event says so.",
+        available=_may_waive,
+        form=WaiverForm,
+        at_most=1,
+    )
+    def waive(self, request: HttpRequest, connection: IntegrationConnection, *, reason: str) -> str:
+        waive_signatures(connection, actor=actor_of(request), reason=reason)
+        return f"Unsigned deliveries of {connection} are accepted."
+
+    @verb(
+        "Refuse unsigned deliveries",
+        icon="gpp_good",
+        question="Deliveries that prove nothing are answered 401 again.",
+        available=lambda row: row.waives_signatures,
+    )
+    def withdraw(self, request: HttpRequest, connection: IntegrationConnection) -> str:
+        withdraw_waiver(connection, actor=actor_of(request))
+        return f"Unsigned deliveries of {connection} are refused again."
+
+    @verb(
         "Delete",
         icon="delete",
         permission="retire",
@@ -272,7 +288,15 @@ class ConnectionAdmin(ConsoleAdmin):
 
     @column("status")
     def status_label(self, connection: IntegrationConnection) -> SafeString:
-        return label(connection.get_status_display(), STATUS_COLOURS[connection.status])
+        shown = label(connection.get_status_display(), STATUS_COLOURS[connection.status])
+        return format_html("{} {}", shown, _UNSIGNED) if connection.waives_signatures else shown
+
+    @column("unsigned deliveries")
+    def waiver(self, connection: IntegrationConnection) -> str | SafeString:
+        if not connection.waives_signatures:
+            return "refused"
+        who, at = connection.unsigned_waiver_by, age(connection.unsigned_waiver_at)
+        return format_html("Accepted by {}, {}: {}", who, at, connection.unsigned_waiver_reason)
 
     @column("used for")
     def used_for(self, connection: IntegrationConnection) -> str | SafeString:
@@ -321,40 +345,3 @@ def _failed_at(connection: IntegrationConnection) -> str:
     """When it last failed, as plain text."""
     at = connection.last_error_at
     return f"{at:%Y-%m-%d %H:%M:%S} UTC" if at else ""
-
-
-@admin.register(ConnectionHistory)
-class HistoryAdmin(OfConnection, EvidenceAdmin):
-    list_display = ("operation", "outcome_label", "connection_link", "tenant_id", "actor", "what", "when")
-    list_select_related = ("connection",)
-    list_filter = (
-        OperationFilter,
-        TenantFilter,
-        ConnectionFilter,
-        MadeWithinFilter,
-        ("created_at", MadeBetweenFilter),
-    )
-    search_fields = ("=entry_id", "=connection")
-    search_help_text = "Connection id, whole."
-    fields = ("operation", "outcome_label", "connection_link", "tenant_id", "actor", "full_detail", "when_exactly")
-    readonly_fields = ("outcome_label", "connection_link", "full_detail", "when_exactly")
-
-    @column("outcome")
-    def outcome_label(self, entry: ConnectionHistory) -> SafeString:
-        return label(entry.outcome, OUTCOME_COLOURS.get(entry.outcome, ""))
-
-    @column("detail")
-    def what(self, entry: ConnectionHistory) -> str | SafeString:
-        return note_line(entry.detail)
-
-    @column("detail")
-    def full_detail(self, entry: ConnectionHistory) -> str | SafeString:
-        return text_block(entry.detail)
-
-    @column("when")
-    def when(self, entry: ConnectionHistory) -> str | SafeString:
-        return age(entry.created_at)
-
-    @column("when")
-    def when_exactly(self, entry: ConnectionHistory) -> str | SafeString:
-        return moment(entry.created_at)

@@ -147,6 +147,17 @@ class NewConnectionForm(ConnectionForm):
         )
 
 
+class WaiverForm(forms.Form):
+    """Why unsigned deliveries are acceptable."""
+
+    reason = forms.CharField(
+        min_length=10,
+        max_length=500,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
+        help_text="Kept with your name, and shown on the connection.",
+    )
+
+
 def form_for(adapter: Adapter, actor: str, *, new: bool) -> type[ConnectionForm]:
     """The form class for one provider: its capabilities, versions, settings and credential fields."""
     declared: dict[str, Any] = {"adapter": adapter, "actor": actor}

@@ -9,9 +9,21 @@ from django.utils.safestring import SafeString
 
 from connections.console import OfConnection
 from events.models import AdapterEvent, DeliveryAttempt, DeliveryStatus, Source
+from events.replay_admin import CauseFilter, ReplayMatching
 from events.services import envelope_of, replay
 from providers.console.base import EvidenceAdmin, EvidenceInline, actor_of
-from providers.console.display import age, column, error_line, json_block, label, link, moment, note_line, text_block
+from providers.console.display import (
+    EMPTY,
+    age,
+    column,
+    error_line,
+    json_block,
+    label,
+    link,
+    moment,
+    note_line,
+    text_block,
+)
 from providers.console.filters import (
     ChoiceFilter,
     ConnectionFilter,
@@ -63,7 +75,7 @@ class AttemptInline(EvidenceInline):
 
 
 @admin.register(AdapterEvent)
-class EventAdmin(OfConnection, EvidenceAdmin):
+class EventAdmin(ReplayMatching, OfConnection, EvidenceAdmin):
     list_display = (
         "provider_event_type",
         "status_label",
@@ -78,6 +90,7 @@ class EventAdmin(OfConnection, EvidenceAdmin):
     list_select_related = ("connection",)
     list_filter = (
         DeliveryStatusFilter,
+        CauseFilter,
         ProviderFilter,
         SourceFilter,
         TenantFilter,
@@ -95,6 +108,7 @@ class EventAdmin(OfConnection, EvidenceAdmin):
         "connection_link",
         "happened",
         "received_exactly",
+        "proof_label",
         "delivered",
         "due",
         "first_attempt",
@@ -111,7 +125,7 @@ class EventAdmin(OfConnection, EvidenceAdmin):
                 "fields": (
                     ("provider_event_type", "status_label", "source_label"),
                     ("connection_link", "tenant_id", "provider"),
-                    ("happened", "received_exactly"),
+                    ("happened", "received_exactly", "proof_label"),
                 )
             },
         ),
@@ -171,6 +185,10 @@ class EventAdmin(OfConnection, EvidenceAdmin):
     @column("received (our clock)")
     def received_exactly(self, event: AdapterEvent) -> str | SafeString:
         return moment(event.received_at)
+
+    @column("how it proved itself")
+    def proof_label(self, event: AdapterEvent) -> str | SafeString:
+        return label(event.proof, "danger") if event.proof.endswith(":waived") else event.proof or EMPTY
 
     @column("delivered")
     def delivered(self, event: AdapterEvent) -> str | SafeString:

@@ -2,7 +2,8 @@
 
 A claim pushes ``next_attempt_at`` to the end of its lease and sets a fencing token; whatever is written
 later is written only where the token still stands. An event that must wait for an earlier one of its
-entity is parked, so that the next claim does not look at it again, and woken by what finishes the earlier one.
+entity is parked for as long as a lease, so that the next claims do not look at it again, and woken by what
+finishes the earlier one. If that dies before it wakes anything, the lease's time is all that is lost.
 """
 
 from __future__ import annotations
@@ -25,8 +26,6 @@ from events.models import UNDELIVERED, AdapterEvent
 
 # How far past its share a tenant's queue is looked at, for what others hold and what has to wait.
 WINDOW_BATCHES = 4
-# Whatever finishes the earlier event wakes the parked one; this is for an earlier event that vanished.
-PARKED_SECONDS = 300
 
 
 @dataclass(slots=True)
@@ -38,6 +37,8 @@ class Batch:
     events: list[AdapterEvent] = field(default_factory=list)
     last_tries: set[uuid.UUID] = field(default_factory=set)
     parked: int = 0
+    finished: list[AdapterEvent] = field(default_factory=list)
+    producers: dict[uuid.UUID, set[str]] = field(default_factory=dict)  # signal types registered, by connection
 
     @property
     def time_is_up(self) -> bool:
@@ -111,7 +112,7 @@ WITH RECURSIVE ring (tenant_id, due, begun, place, found) AS (
     RETURNING e.event_id
 ), parked AS (
     UPDATE adapter_events e
-    SET next_attempt_at = statement_timestamp() + %(parked_seconds)s * interval '1 second',
+    SET next_attempt_at = statement_timestamp() + %(lease_seconds)s * interval '1 second',
         updated_at = statement_timestamp()
     FROM shut WHERE e.event_id = shut.event_id
     RETURNING e.event_id
@@ -121,18 +122,25 @@ SELECT ARRAY(SELECT event_id FROM held), (SELECT count(*) FROM parked),
 """  # noqa: S608 - put together from the text above
 
 # The first event of each entity that waits for its turn: the earliest of its tenant's queue. One that has
-# failed keeps the pause it was given.
+# failed keeps the pause it was given. Rows are locked in the order in which everybody locks them.
 _WAKE = """
+WITH next AS MATERIALIZED (
+    SELECT first.event_id
+    FROM unnest(%s::uuid[], %s::text[]) AS entity (connection_id, ordering_key)
+    CROSS JOIN LATERAL (
+        SELECT n.event_id FROM adapter_events n
+        WHERE n.connection_id = entity.connection_id AND n.ordering_key = entity.ordering_key
+          AND n.ordering_key <> '' AND n.delivery_status IN ('pending', 'failed')
+        ORDER BY n.event_id LIMIT 1
+    ) AS first
+), locked AS MATERIALIZED (
+    SELECT e.event_id FROM adapter_events e
+    WHERE e.event_id IN (SELECT event_id FROM next) AND e.delivery_status = 'pending' AND e.lease_token IS NULL
+    ORDER BY e.event_id FOR UPDATE
+)
 UPDATE adapter_events e
 SET next_attempt_at = e.received_at - interval '1 millisecond', updated_at = statement_timestamp()
-FROM unnest(%s::uuid[], %s::text[]) AS entity (connection_id, ordering_key)
-CROSS JOIN LATERAL (
-    SELECT n.event_id FROM adapter_events n
-    WHERE n.connection_id = entity.connection_id AND n.ordering_key = entity.ordering_key
-      AND n.ordering_key <> '' AND n.delivery_status IN ('pending', 'failed')
-    ORDER BY n.event_id LIMIT 1
-) AS next
-WHERE e.event_id = next.event_id AND e.delivery_status = 'pending' AND e.lease_token IS NULL
+FROM locked WHERE e.event_id = locked.event_id
 """
 
 _place = threading.local()
@@ -148,8 +156,9 @@ def claim(limit: int) -> Batch:
     tried_for_long = Q(first_attempt_at__lte=Now() - timedelta(hours=settings.DELIVERY_GIVE_UP_HOURS))
     rows = list(
         AdapterEvent.objects.filter(pk__in=keys, lease_token=token)
-        .select_related("connection")
-        .defer("envelope", "signature_hash")
+        # One instance a connection, however many of its events there are.
+        .prefetch_related("connection")
+        .defer("envelope", "signature_hash", "created_at", "updated_at", "next_attempt_at", "first_attempt_at")
         # The database's clock decides: a host whose own clock jumped must not give an event up.
         .annotate(last_try=ExpressionWrapper(tried_for_long, output_field=models.BooleanField()))
         # By receipt, so that one entity's events reach the neighbour as they came in.
@@ -159,7 +168,10 @@ def claim(limit: int) -> Batch:
 
 
 def wake_next(finished: Iterable[AdapterEvent]) -> None:
-    """Make due what waited for these events. Called in the transaction that finishes them."""
+    """Make due what waited for these events.
+
+    Called when what finished them is committed: it may have to wait for rows, and nobody may wait for it then.
+    """
     entities = {(event.connection_id, event.ordering_key) for event in finished if event.ordering_key}
     if entities and database.vendor == "postgresql":
         with database.cursor() as cursor:
@@ -183,7 +195,6 @@ def _claim_turns(limit: int, token: uuid.UUID) -> tuple[list[uuid.UUID], int]:
         "window": limit * WINDOW_BATCHES,
         "token": token,
         "lease_seconds": settings.DELIVERY_LEASE_SECONDS,
-        "parked_seconds": PARKED_SECONDS,
     }
     with database.cursor() as cursor:
         cursor.execute(_CLAIM, values)

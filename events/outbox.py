@@ -12,22 +12,21 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 import structlog
 from django.conf import settings
 from django.db import connection as database
-from django.db import models, transaction
+from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
 from events.claiming import Batch, claim, held, release, wake_next
-from events.compression import pack
+from events.compression import pack_text
 from events.envelope import SCHEMA_VERSION
 from events.forwarder import PRODUCER_REFUSED, Forwarder, ForwardingFailed, Result, forwarder
-from events.mapping import build_envelope
+from events.mapping import Sealed, seal_event
 from events.models import AdapterEvent, DeliveryAttempt, DeliveryStatus, SignalProducer, Source
-from events.producers import forget_producers, unregistered
+from events.producers import forget_producers, registered, unregistered
 from providers.errors import MappingFailed
 
 log = structlog.get_logger(__name__)
@@ -59,8 +58,11 @@ def deliver_batch(*, limit: int | None = None) -> Delivered:
     for event in _drop_superseded(batch, done):
         by_tenant[event.tenant_id].append(event)
     target = forwarder()
+    if target.needs_producers:
+        batch.producers = registered(event.connection_id for event in batch.events)
     for tenant_id, events in by_tenant.items():
         _deliver_tenant(target, tenant_id, events, batch, done)
+    wake_next(batch.finished)
     return done
 
 
@@ -88,14 +90,13 @@ def _drop_superseded(batch: Batch, done: Delivered) -> list[AdapterEvent]:
         if told_by is None:
             kept.append(event)
             continue
-        with transaction.atomic():
-            done.superseded += held(batch, [event]).update(
-                delivery_status=DeliveryStatus.IGNORED,
-                ignored_reason=f"Same happening as event {told_by.pk}.",
-                lease_token=None,
-                updated_at=Now(),
-            )
-            wake_next([event])
+        done.superseded += held(batch, [event]).update(
+            delivery_status=DeliveryStatus.IGNORED,
+            ignored_reason=f"Same happening as event {told_by.pk}.",
+            lease_token=None,
+            updated_at=Now(),
+        )
+        batch.finished.append(event)
     return kept
 
 
@@ -111,20 +112,20 @@ def _supersedes(twin: AdapterEvent, event: AdapterEvent) -> bool:
 def _deliver_tenant(
     target: Forwarder, tenant_id: str, events: list[AdapterEvent], batch: Batch, done: Delivered
 ) -> None:
-    envelopes: dict[uuid.UUID, dict[str, Any]] = {}
+    sealed: dict[uuid.UUID, Sealed] = {}
     for event in events:
         try:
-            envelopes[event.pk] = build_envelope(event)
+            sealed[event.pk] = seal_event(event)
         except MappingFailed as error:
             _mark_failed(batch, event, Result("dead", "MAPPING_FAILED", str(error)), done)
-    ready = [event for event in events if event.pk in envelopes]
+    ready = [event for event in events if event.pk in sealed]
     if not ready:
         return
     try:
         if target.needs_producers:
             ready = _known_producers(target, tenant_id, ready, batch, done)
         if ready:
-            _send(target, tenant_id, ready, envelopes, batch, done)
+            _send(target, tenant_id, ready, sealed, batch, done)
     except ForwardingFailed as error:
         result = Result("retry", error.code, str(error))
         for event in ready:
@@ -138,7 +139,7 @@ def _known_producers(
     """Register producers where needed; the events whose producer was refused wait, the others go on."""
     refused: dict[uuid.UUID, Result] = {}
     late: set[uuid.UUID] = set()
-    for connection, signal_types in unregistered(events):
+    for connection, signal_types in unregistered(events, batch.producers):
         if batch.time_is_up:
             late.add(connection.pk)
             continue
@@ -164,7 +165,7 @@ def _send(
     target: Forwarder,
     tenant_id: str,
     events: Sequence[AdapterEvent],
-    envelopes: dict[uuid.UUID, dict[str, Any]],
+    sealed: dict[uuid.UUID, Sealed],
     batch: Batch,
     done: Delivered,
 ) -> None:
@@ -173,7 +174,7 @@ def _send(
         release(batch, events)
         return
     try:
-        results = target.send(tenant_id, [envelopes[event.pk] for event in events])
+        results = target.send(tenant_id, [sealed[event.pk] for event in events])
     except ForwardingFailed as error:
         if error.retryable:
             raise
@@ -182,10 +183,10 @@ def _send(
             return
         middle = len(events) // 2
         for half in (events[:middle], events[middle:]):
-            _send(target, tenant_id, half, envelopes, batch, done)
+            _send(target, tenant_id, half, sealed, batch, done)
         return
     _mark_delivered(
-        batch, [(e, envelopes[e.pk]) for e, r in zip(events, results, strict=True) if r.outcome == "delivered"], done
+        batch, [(e, sealed[e.pk]) for e, r in zip(events, results, strict=True) if r.outcome == "delivered"], done
     )
     lost = [(e, r) for e, r in zip(events, results, strict=True) if r.outcome != "delivered"]
     forget_producers({e.connection_id for e, r in lost if r.outcome == "register"})
@@ -193,36 +194,42 @@ def _send(
         _mark_failed(batch, event, result, done)
 
 
-def _mark_delivered(batch: Batch, pairs: list[tuple[AdapterEvent, dict[str, Any]]], done: Delivered) -> None:
+_MARK = """
+UPDATE adapter_events AS e SET delivery_status = 'delivered', delivered_at = CURRENT_TIMESTAMP,
+    updated_at = CURRENT_TIMESTAMP, lease_token = NULL, last_error_code = '', envelope = {0}, signal_type = {1},
+    signal_id = {2}
+"""
+# All in one statement, the rows locked in the order in which everybody locks them.
+_MARK_ALL = f"""
+WITH mine AS MATERIALIZED (
+    SELECT event_id FROM adapter_events WHERE event_id = ANY(%s) AND lease_token = %s ORDER BY event_id FOR UPDATE
+)
+{_MARK.format("d.envelope", "d.signal_type", "d.signal_id")}
+FROM mine JOIN unnest(%s::uuid[], %s::bytea[], %s::text[], %s::uuid[]) AS d (event_id, envelope, signal_type, signal_id)
+    USING (event_id)
+WHERE e.event_id = mine.event_id
+"""  # noqa: S608 - put together from the text above
+_MARK_EACH = _MARK.format("%s", "%s", "%s") + "WHERE event_id = %s AND lease_token = %s"
+
+
+def _mark_delivered(batch: Batch, pairs: list[tuple[AdapterEvent, Sealed]], done: Delivered) -> None:
     if not pairs:
         return
-    rows = [
-        (
-            _prepared("envelope", pack(envelope)),
-            envelope["signal_type"],
-            _prepared("signal_id", uuid.UUID(envelope["signal_id"])),
-            _prepared("event_id", event.pk),
-            _prepared("lease_token", batch.token),
-        )
-        for event, envelope in pairs
-    ]
-    # One pipelined statement a row: bulk_update's CASE costs more than the rows are worth.
-    with transaction.atomic(), database.cursor() as cursor:
-        cursor.executemany(
-            "UPDATE adapter_events SET delivery_status = 'delivered', delivered_at = CURRENT_TIMESTAMP, "
-            "updated_at = CURRENT_TIMESTAMP, lease_token = NULL, last_error_code = '', envelope = %s, "
-            "signal_type = %s, signal_id = %s WHERE event_id = %s AND lease_token = %s",
-            rows,
-        )
-        done.delivered += max(cursor.rowcount, 0)
-        wake_next([event for event, _ in pairs])
-
-
-def _prepared(name: str, value: Any) -> Any:
-    """A value as the engine in use wants it in raw SQL."""
-    column = AdapterEvent._meta.get_field(name)
-    assert isinstance(column, models.Field)  # noqa: S101 - only plain columns are asked for
-    return column.get_db_prep_save(value, database)
+    keys = [event.pk for event, _ in pairs]
+    kept = [pack_text(sealed.text) for _, sealed in pairs]
+    types = [sealed.envelope["signal_type"] for _, sealed in pairs]
+    ids = [uuid.UUID(sealed.envelope["signal_id"]) for _, sealed in pairs]
+    if database.vendor == "postgresql":
+        with database.cursor() as cursor:
+            cursor.execute(_MARK_ALL, [keys, batch.token, keys, kept, types, ids])
+            done.delivered += max(cursor.rowcount, 0)
+    else:
+        tokens = [batch.token.hex] * len(keys)
+        rows = list(zip(kept, types, (i.hex for i in ids), (key.hex for key in keys), tokens, strict=True))
+        with transaction.atomic(), database.cursor() as cursor:
+            cursor.executemany(_MARK_EACH, rows)
+            done.delivered += max(cursor.rowcount, 0)
+    batch.finished += [event for event, _ in pairs]
 
 
 def _mark_failed(
@@ -238,8 +245,6 @@ def _mark_failed(
             last_error=result.message,
             updated_at=Now(),
         )
-        if marked and dead:
-            wake_next([event])
         if marked and (dead or event.attempts <= ATTEMPTS_KEPT):
             DeliveryAttempt.objects.create(
                 tenant_id=event.tenant_id,
@@ -249,6 +254,7 @@ def _mark_failed(
                 error=result.message,
             )
     if marked and dead:
+        batch.finished.append(event)
         done.dead += 1
         log.error("delivery.dead", tenant_id=event.tenant_id, event_id=str(event.pk), code=result.code)
     elif marked:

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from connections.models import IntegrationConnection
 from events.models import AdapterEvent, SignalProducer
 
 
-def unregistered(events: Sequence[AdapterEvent]) -> list[tuple[IntegrationConnection, list[str]]]:
+def registered(connection_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, set[str]]:
+    """The signal types each of these connections is registered with."""
+    rows = SignalProducer.objects.filter(connection_id__in=set(connection_ids))
+    return {key: set(types) for key, types in rows.values_list("connection_id", "signal_types")}
+
+
+def unregistered(
+    events: Sequence[AdapterEvent], known: Mapping[uuid.UUID, set[str]]
+) -> list[tuple[IntegrationConnection, list[str]]]:
     """Connections whose new signal types must be made known first, each with all its types."""
     wanted: dict[uuid.UUID, set[str]] = {}
     connections: dict[uuid.UUID, IntegrationConnection] = {}
     for event in events:
         wanted.setdefault(event.connection_id, set()).add(event.signal_type)
         connections[event.connection_id] = event.connection
-    known = {
-        row.connection_id: set(row.signal_types) for row in SignalProducer.objects.filter(connection_id__in=wanted)
-    }
     return [
         (connections[key], sorted(types | known.get(key, set())))
         for key, types in wanted.items()

@@ -13,6 +13,7 @@ from events.services import envelope_of
 from providers.models import IntegrationProvider
 
 SIGNAL_TYPE = r"^[a-z][a-z0-9_]{0,59}$"
+ERROR_CODE = r"^[A-Za-z0-9_.-]{1,60}$"
 ACCEPTANCE_STATUSES = ["accepted", "duplicate", "rejected"]
 
 
@@ -37,6 +38,7 @@ class Event(serializers.ModelSerializer[AdapterEvent]):
             "status",
             "ignored_reason",
             "attempts",
+            "last_error_code",
             "last_error",
             "correlation_id",
             "occurred_at",
@@ -76,6 +78,7 @@ class EventFilter(StrictSerializer):
     signal_type = serializers.RegexField(SIGNAL_TYPE, required=False)
     status = serializers.ChoiceField(choices=DeliveryStatus.choices, required=False)
     source = serializers.ChoiceField(choices=Source.choices, required=False)  # type: ignore[assignment]
+    last_error_code = serializers.RegexField(ERROR_CODE, required=False, help_text="Cause of the last failure.")
     since = Moment(required=False, help_text="Received at or after.")
     until = Moment(required=False, help_text="Received before.")
 

@@ -56,43 +56,52 @@ def record(
     ``signature_hash`` the events are one signed request: one new row carries the signature, and if the
     signature is known, none is stored. ``registration_id`` and ``proof`` tell of the door, for webhooks.
     """
-    # Unique keys are taken in one order by everybody: two overlapping pages cannot wait for each other.
-    rows = sorted((_row(connection, event, source) for event in events), key=lambda row: row.dedupe_key)
-    if not rows:
+    if not events:
         return Recorded((), 0)
-    for row in rows:
-        row.registration_id, row.proof = registration_id, proof
-    if database.vendor == "postgresql" and len(rows) <= (_ROWS_A_STATEMENT if signature_hash is None else 1):
-        # A single statement is its own transaction; an explicit one would cost a quarter of the throughput.
-        rows[0].signature_hash = signature_hash
-        inserted = _insert(rows, tallied=True)
+    common = {"registration_id": registration_id, "proof": proof}
+    told = [{**_values(connection, event, source), **common} for event in events]
+    if len(told) == 1 and database.vendor == "postgresql":
+        inserted = [told[0]["event_id"]] if insert_one({**told[0], "signature_hash": signature_hash}) else []
     else:
-        with transaction.atomic():
-            inserted = _insert_all(rows) if signature_hash is None else _insert_signed(rows, signature_hash)
-            tally(connection.pk, received=len(rows), duplicate=len(rows) - len(inserted))
-    duplicates = len(rows) - len(inserted)
+        inserted = _store(connection.pk, told, signature_hash)
     stored = set(inserted)
-    for row in rows:
-        if row.event_id in stored:
-            count_stored(row)
-    return Recorded(tuple(inserted), duplicates)
+    for values in told:
+        if values["event_id"] in stored:
+            count_stored(connection.provider_id, connection.tenant_id, source, values["signal_type"])
+    return Recorded(tuple(inserted), len(told) - len(inserted))
+
+
+def _store(connection_id: uuid.UUID, told: list[dict[str, Any]], signature_hash: bytes | None) -> list[uuid.UUID]:
+    # Unique keys are taken in one order by everybody: two overlapping pages cannot wait for each other.
+    rows = sorted((AdapterEvent(**values) for values in told), key=lambda row: row.dedupe_key)
+    if database.vendor == "postgresql" and signature_hash is None and len(rows) <= _ROWS_A_STATEMENT:
+        # A single statement is its own transaction; an explicit one would cost a quarter of the throughput.
+        return _insert(rows, tallied=True)
+    with transaction.atomic():
+        inserted = _insert_all(rows) if signature_hash is None else _insert_signed(rows, signature_hash)
+        tally(connection_id, received=len(rows), duplicate=len(rows) - len(inserted))
+    return inserted
 
 
 def replay(queryset: AdapterEventQuerySet, *, actor: str) -> int:
     """Make events due for delivery again, whatever became of them, and return how many.
 
     The signal keeps its id, so the ingestion service sees a redelivery, not a second signal. Ignored
-    events stay ignored: there is no signal to send.
+    events stay ignored: there is no signal to send. For a number that may be locked at once; ``events.replays``
+    takes any number in batches.
     """
-    return queryset.exclude(delivery_status=DeliveryStatus.IGNORED).update(
-        delivery_status=DeliveryStatus.PENDING,
-        next_attempt_at=Now(),
-        first_attempt_at=None,
-        lease_token=None,
-        last_error_code="",
-        last_error=f"Replay asked for by {actor}."[:300],
-        updated_at=Now(),
-    )
+    with transaction.atomic():
+        # In the order in which everybody locks them.
+        rows = queryset.exclude(delivery_status=DeliveryStatus.IGNORED).order_by("pk").select_for_update(of=("self",))
+        return AdapterEvent.objects.filter(pk__in=list(rows.values_list("pk", flat=True))).update(
+            delivery_status=DeliveryStatus.PENDING,
+            next_attempt_at=Now(),
+            first_attempt_at=None,
+            lease_token=None,
+            last_error_code="",
+            last_error=f"Replay asked for by {actor}."[:300],
+            updated_at=Now(),
+        )
 
 
 def envelope_of(event: AdapterEvent) -> dict[str, Any] | None:
@@ -185,8 +194,11 @@ _FIELDS = [f for f in AdapterEvent._meta.concrete_fields if f.db_default is mode
 _COLUMNS = [str(f.column) for f in _FIELDS]
 
 
-def _insert(rows: list[AdapterEvent]) -> list[uuid.UUID]:
-    """Insert and return the ids that were not there before (the ORM cannot return them)."""
+def _insert(rows: list[AdapterEvent], *, tallied: bool = False) -> list[uuid.UUID]:
+    """Insert and return the ids that were not there before (the ORM cannot return them).
+
+    ``tallied``: the same statement notes what came in, so that rows and tallies cannot part.
+    """
     quote = database.ops.quote_name
     row_marks = f"({', '.join(['%s'] * len(_FIELDS))})"
     columns = ", ".join(quote(column) for column in _COLUMNS)
@@ -195,6 +207,13 @@ def _insert(rows: list[AdapterEvent]) -> list[uuid.UUID]:
         f"VALUES {', '.join([row_marks] * len(rows))} ON CONFLICT DO NOTHING RETURNING event_id"
     )
     values = [f.get_db_prep_save(getattr(row, f.attname), database) for row in rows for f in _FIELDS]
+    if tallied:
+        sql = (
+            f"WITH stored AS ({sql}), noted AS (INSERT INTO intake_tallies "  # noqa: S608 - as above
+            "(connection_id, received, duplicate) SELECT %s, %s, %s - COUNT(*) FROM stored) "
+            "SELECT event_id FROM stored"
+        )
+        values += [rows[0].connection_id, len(rows), len(rows)]
     with database.cursor() as cursor:
         cursor.execute(sql, values)
         return [key if isinstance(key, uuid.UUID) else uuid.UUID(key) for (key,) in cursor.fetchall()]

@@ -24,7 +24,7 @@ _GIVEN = (
 )  # fmt: skip
 
 
-def _statement() -> bytes:
+def _statement() -> str:
     fields = [f for f in AdapterEvent._meta.concrete_fields if f.db_default is models.NOT_PROVIDED]
     blank = AdapterEvent()
     constants = {f.column: sql.Literal(getattr(blank, f.attname)) for f in fields if f.column not in _GIVEN}
@@ -39,7 +39,7 @@ def _statement() -> bytes:
     joined = sql.SQL(", ").join
     return statement.format(
         joined(map(sql.Identifier, columns)), joined(values), sql.Placeholder("connection_id")
-    ).as_bytes()
+    ).as_string()
 
 
 _STATEMENT = _statement()
@@ -52,6 +52,7 @@ def insert_one(values: Mapping[str, Any]) -> bool:
     """
     database.close_if_health_check_failed()
     database.ensure_connection()
-    database.validate_no_broken_transaction()
-    with database.wrap_database_errors, psycopg.Cursor(database.connection) as cursor:
-        return cursor.execute(_STATEMENT, values).fetchone() is not None
+    bound = psycopg.Cursor(database.connection)
+    with database.make_debug_cursor(bound) if database.queries_logged else database.make_cursor(bound) as cursor:
+        cursor.execute(_STATEMENT, values)
+        return cursor.fetchone() is not None

@@ -9,11 +9,13 @@ from celery import shared_task
 from events.conservation import check_ledgers
 from events.ledger import FOLDED_A_BATCH, fold_tallies
 from events.outbox import deliver_batch
+from events.replays import run_batch
 from events.retention import ROWS_A_BATCH, purge_batch
 
 DELIVERY_RUN_SECONDS = 20.0
 PURGE_RUN_SECONDS = 60.0
 FOLD_RUN_SECONDS = 20.0
+REPLAY_RUN_SECONDS = 20.0
 
 
 @shared_task(name="events.deliver_due")
@@ -31,14 +33,18 @@ def deliver_due() -> int:
 
 @shared_task(name="events.purge")
 def purge() -> int:
-    """Remove expired events until none is left or the time for one run is over."""
+    """Remove expired events until none is left or the time for one run is over.
+
+    Rests as long as it works: those who insert meanwhile wait for the same disk.
+    """
     ends_at = time.monotonic() + PURGE_RUN_SECONDS
     total = 0
-    while time.monotonic() < ends_at:
+    while (began := time.monotonic()) < ends_at:
         removed = purge_batch()
         total += removed
         if removed < ROWS_A_BATCH:
             break
+        time.sleep(min(1.0, time.monotonic() - began))
     return total
 
 
@@ -59,3 +65,13 @@ def fold() -> int:
 def check() -> int:
     """Add up the ledgers of a few hundred connections and return how many do not add up."""
     return check_ledgers()[1]
+
+
+@shared_task(name="events.run_replays")
+def run_replays() -> int:
+    """Go on with replays somebody asked for until they are done or the time for one run is over."""
+    ends_at = time.monotonic() + REPLAY_RUN_SECONDS
+    total = 0
+    while time.monotonic() < ends_at and (done := run_batch()) is not None:
+        total += done
+    return total

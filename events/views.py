@@ -20,7 +20,9 @@ from connections.errors import ServiceError
 from connections.tenancy import IsService
 from events.acceptance import MAX_SIGNALS_A_REQUEST, accept_envelopes
 from events.models import AdapterEvent, AdapterEventQuerySet, DeliveryStatus, Source
+from events.replays import start_replay
 from events.serializers import (
+    ERROR_CODE,
     SIGNAL_TYPE,
     AcceptedSignals,
     Event,
@@ -31,17 +33,6 @@ from events.serializers import (
 )
 from events.services import replay
 
-# How a condition of the API reads as a condition of the table.
-_LOOKUPS = {
-    "connection_id": "connection_id",
-    "provider_id": "provider_id",
-    "signal_type": "signal_type",
-    "status": "delivery_status",
-    "source": "source",
-    "since": "received_at__gte",
-    "until": "received_at__lt",
-}
-
 
 class EventFilters(StrictFilters):
     connection_id = django_filters.UUIDFilter(field_name="connection_id")
@@ -49,6 +40,9 @@ class EventFilters(StrictFilters):
     signal_type = django_filters.CharFilter(validators=[RegexValidator(SIGNAL_TYPE)])
     status = django_filters.ChoiceFilter(field_name="delivery_status", choices=DeliveryStatus.choices)
     source = django_filters.ChoiceFilter(choices=Source.choices)
+    last_error_code = django_filters.CharFilter(
+        validators=[RegexValidator(ERROR_CODE)], help_text="Cause of the last failure; with status dead, of the death."
+    )
     since = django_filters.IsoDateTimeFilter(field_name="received_at", lookup_expr="gte", help_text="Received since.")
     until = django_filters.IsoDateTimeFilter(field_name="received_at", lookup_expr="lt", help_text="Received before.")
 
@@ -86,15 +80,16 @@ class EventViewSet(TenantViewSet):
 
     @extend_schema(
         summary="Deliver events again",
-        description="All events that meet the filter, whatever became of them; ignored ones stay ignored.",
+        description="All events that meet the filter now, whatever became of them; ignored ones stay ignored. A "
+        "thousand are due at once, the others within seconds, batch by batch; count is all of them.",
         operation_id="events_replay",
         request=ReplayRequest,
         responses={202: Replayed},
     )
     def replay_many(self, request: Request) -> Response:
         conditions = validated(self, ReplayRequest)
-        found = self.get_queryset().filter(**{_LOOKUPS[name]: value for name, value in conditions.items()})
-        return Response({"count": replay(found, actor=actor_of(request))}, status=202)
+        asked = start_replay(principal_of(request).tenant_id, conditions, actor=actor_of(request))
+        return Response({"count": asked.matched}, status=202)
 
     def get_queryset(self) -> AdapterEventQuerySet:
         rows = super().get_queryset()

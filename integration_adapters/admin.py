@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.safestring import SafeString
 
 from connections.admin import ConnectionAdmin, HistoryInline
 from connections.models import ConnectionStatus, IntegrationConnection
@@ -14,8 +15,11 @@ from integration_adapters import access_admin, schedule_admin
 from polling.admin import BackfillInline, CursorInline
 from polling.services import poll_now
 from providers.console.base import actor_of
+from providers.console.display import column
 from providers.console.verbs import shortcut, verb
 from webhooks.admin import RegistrationInline
+from webhooks.diagnosis import diagnose_connection
+from webhooks.diagnosis_display import diagnosis_block
 
 __all__ = ["ConnectionConsole", "access_admin", "schedule_admin"]
 
@@ -34,8 +38,22 @@ class ConnectionConsole(ConnectionAdmin):
     actions_detail = (
         "verify",
         "poll",
-        {"title": "More", "icon": "more_horiz", "items": ["suspend", "resume", "add_webhook", "backfill", "remove"]},
+        {
+            "title": "More",
+            "icon": "more_horiz",
+            "items": ["suspend", "resume", "add_webhook", "backfill", "waive", "withdraw", "remove"],
+        },
     )
+
+    change_fieldsets = (
+        ("Webhooks", {"fields": ("webhook_diagnosis",)}),
+        *ConnectionAdmin.change_fieldsets,
+    )
+    readonly_fields = ("webhook_diagnosis", *ConnectionAdmin.readonly_fields)
+
+    @column("how they stand")
+    def webhook_diagnosis(self, connection: IntegrationConnection) -> SafeString:
+        return diagnosis_block(diagnose_connection(connection))
 
     def has_webhook_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return request.user.has_perm("webhooks.add_webhookregistration")

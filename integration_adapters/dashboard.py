@@ -13,7 +13,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from connections.models import ConnectionStatus, IntegrationConnection
-from events.models import UNDELIVERED, AdapterEvent, DeliveryStatus
+from events.conservation import conservation
+from events.ledger import Ledger
+from events.models import UNDELIVERED, AdapterEvent, DeliveryStatus, LedgerCheck
 from polling.models import PollingCursor
 from providers.console.display import span
 from providers.console.filters import first_key_at
@@ -43,6 +45,7 @@ def add_figures(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]
         context["chart"] = _chart(now)
         context["backlog"] = _backlog(now)
         context["dead_events"] = _dead_events()
+        context["conservation"] = _conservation()
         context["give_up_hours"] = settings.DELIVERY_GIVE_UP_HOURS
     if request.user.has_perm("connections.view_integrationconnection"):
         context["broken"] = _few(
@@ -72,6 +75,22 @@ def _backlog(now: datetime) -> dict[str, Any]:
         number=Count("pk"), oldest=Min("received_at")
     )
     return {"number": found["number"], "age": span(now - found["oldest"]) if found["oldest"] else None}
+
+
+def _conservation() -> dict[str, Any]:
+    """Where everything went that was ever received, as of the last checks, and the ledgers that do not add up."""
+    found = conservation()
+    if found is None:
+        return {"known": False}
+    broken = LedgerCheck.objects.exclude(unaccounted=0).select_related("connection").order_by("-checked_at")
+    return {
+        "known": True,
+        "received": found.total.received,
+        "parts": [(name, getattr(found.total, name)) for name in Ledger.__dataclass_fields__ if name != "received"],
+        "broken": found.broken,
+        "rows": broken[:LISTED] if found.broken else (),
+        "since": found.since,
+    }
 
 
 def _chart(now: datetime) -> dict[str, Any]:

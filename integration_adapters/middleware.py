@@ -7,20 +7,23 @@ import re
 import secrets
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from io import BytesIO
-from typing import IO
+from typing import IO, Any, NamedTuple
 
 import structlog
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import DataError
 from django.http import HttpRequest, HttpResponse
+from prometheus_client import Histogram
 
 from integration_adapters.errors import HTML_PATHS, bad_request
 from integration_adapters.metrics import REQUEST_SECONDS
 
 log = structlog.get_logger(__name__)
+_own = logging.getLogger(__name__)
 
 Handler = Callable[[HttpRequest], HttpResponse]
 
@@ -31,6 +34,36 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 _PROBES = frozenset({"health", "ready", "metrics"})
 # Thousands a second: a line each would cost more than taking the webhook in. Refusals are logged by the road.
 _DOOR = "v1/integrations/webhooks/"
+API_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+
+
+class Identity(NamedTuple):
+    """Who a request is in logs and traces: as the sender says, or made here."""
+
+    correlation_id: str
+    trace_id: str
+    flags: str
+
+    @classmethod
+    def of(cls, meta: Mapping[str, Any]) -> Identity:
+        """From a WSGI environment; from now on it stands in every log line of this thread."""
+        # ``request.headers`` would turn all of them, for two.
+        given = _TRACEPARENT.fullmatch(meta.get("HTTP_TRACEPARENT", ""))
+        trace_id, flags = given.groups() if given else (uuid.uuid4().hex, "00")
+        correlation_id = meta.get("HTTP_X_CORRELATION_ID", "")
+        if not _CORRELATION_ID.fullmatch(correlation_id):
+            correlation_id = trace_id
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(correlation_id=correlation_id, trace_id=trace_id)
+        return cls(correlation_id, trace_id, flags)
+
+    @property
+    def headers(self) -> tuple[tuple[str, str], tuple[str, str]]:
+        """What the answer carries of it."""
+        return (
+            ("X-Correlation-ID", self.correlation_id),
+            ("traceparent", f"00-{self.trace_id}-{secrets.token_hex(8)}-{self.flags}"),
+        )
 
 
 class CorrelationMiddleware:
@@ -41,24 +74,19 @@ class CorrelationMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         started = time.perf_counter()
-        given = _TRACEPARENT.fullmatch(request.headers.get("traceparent", ""))
-        trace_id, flags = given.groups() if given else (uuid.uuid4().hex, "00")
-        correlation_id = request.headers.get("X-Correlation-ID", "")
-        if not _CORRELATION_ID.fullmatch(correlation_id):
-            correlation_id = trace_id
-        structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(correlation_id=correlation_id, trace_id=trace_id)
+        identity = Identity.of(request.META)
         response = self.get_response(request)
-        response["X-Correlation-ID"] = correlation_id
-        response["traceparent"] = f"00-{trace_id}-{secrets.token_hex(8)}-{flags}"
-        _tell(request, response, time.perf_counter() - started)
+        for name, value in identity.headers:
+            response[name] = value
+        # The route, never the path: the path of a webhook holds its token.
+        match = request.resolver_match
+        tell(request.method, match.route if match else "unmatched", response.status_code, time.perf_counter() - started)
         return response
 
 
 class ContentSecurityPolicyMiddleware:
     """``Content-Security-Policy``: nothing for the API; only what they need for the admin and the API pages."""
 
-    _API = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
     _PAGES = (
         "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; font-src 'self' data:; "
         "worker-src 'self' blob:; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
@@ -79,7 +107,7 @@ class ContentSecurityPolicyMiddleware:
     def _policy(self, path: str) -> str:
         if path.startswith("/admin"):
             return self._ADMIN
-        return self._DOCS if path in ("/docs", "/redoc") else self._API
+        return self._DOCS if path in ("/docs", "/redoc") else API_POLICY
 
 
 class ChunkedBodyMiddleware:
@@ -124,18 +152,26 @@ def _read(stream: IO[bytes], limit: int) -> bytes:
     return b"".join(parts)
 
 
-def _tell(request: HttpRequest, response: HttpResponse, seconds: float) -> None:
-    # The route, never the path: the path of a webhook holds its token.
-    match = request.resolver_match
-    route = match.route if match else "unmatched"
-    method = request.method if request.method in _METHODS else "OTHER"
-    REQUEST_SECONDS.labels(method=method, route=route, status=str(response.status_code)).observe(seconds)
-    quiet = route in _PROBES or (route.startswith(_DOOR) and response.status_code < 400)
+def tell(method: str | None, route: str, status: int, seconds: float) -> None:
+    """Measure one answered request and log it."""
+    if method not in _METHODS:
+        method = "OTHER"
+    _seconds(method, route, status).observe(seconds)
+    quiet = route in _PROBES or (route.startswith(_DOOR) and status < 400)
+    level = logging.DEBUG if quiet else logging.INFO
+    if not _own.isEnabledFor(level):
+        return
     log.log(
-        logging.DEBUG if quiet else logging.INFO,
+        level,
         "request.finished",
         method=method,
         route=route,
-        status=response.status_code,
+        status=status,
         duration_ms=round(seconds * 1000, 1),
     )
+
+
+@lru_cache(maxsize=1024)
+def _seconds(method: str, route: str, status: int) -> Histogram:
+    # Finding it anew takes longer than observing.
+    return REQUEST_SECONDS.labels(method=method, route=route, status=str(status))

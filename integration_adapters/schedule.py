@@ -22,6 +22,7 @@ ENTRIES = (
     Entry("Poll due connections", "polling.poll_due_connections", 5, 10, "Claims due cursors and hands them out."),
     Entry("Run due backfills", "polling.run_due_backfills", 10, 20, "Reads a few pages of each backfill."),
     Entry("Fold intake tallies", "events.fold_tallies", 30, 30, "Adds up what came in, connection by connection."),
+    Entry("Run replays", "events.run_replays", 5, 10, "Goes on with replays of many events, batch by batch."),
     Entry("Check the ledgers", "events.check_ledgers", 60, 60, "Looks for events that came in and are nowhere."),
     Entry(
         "Fetch published keys",
@@ -32,7 +33,7 @@ ENTRIES = (
     ),
     Entry("Settle hooks", "webhooks.settle_hooks", 30, 60, "Tells providers what they could not be told at once."),
     Entry("Purge webhook evidence", "webhooks.purge", 3600, 3600, "Removes old refusals and unread deliveries."),
-    Entry("Purge old events", "events.purge", 3600, 3600, "Removes events older than EVENT_RETENTION_DAYS."),
+    Entry("Purge old events", "events.purge", 120, 120, "Removes events older than EVENT_RETENTION_DAYS."),
 )
 
 

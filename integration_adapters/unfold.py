@@ -78,6 +78,9 @@ UNFOLD: dict[str, Any] = {
                 "separator": True,
                 "items": [
                     _item("Events", "bolt", "events.adapterevent"),
+                    _item("Rejected deliveries", "block", "webhooks.rejecteddelivery"),
+                    _item("Quarantine", "inventory_2", "webhooks.quarantineddelivery"),
+                    _item("Published keys", "vpn_key", "webhooks.publishedkeys"),
                     _item("Failed deliveries", "error", "events.deliveryattempt"),
                     _item("Actions", "outbound", "actions.normalisedaction"),
                     _item("Connection history", "history", "connections.connectionhistory"),

@@ -6,8 +6,10 @@ from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "integration_adapters.settings")
 
-application = get_wsgi_application()
+django = get_wsgi_application()
 
 from integration_adapters.checks import refuse_errors  # noqa: E402 - not before Django is set up
+from integration_adapters.front import Front  # noqa: E402
 
 refuse_errors()
+application = Front(django)

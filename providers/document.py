@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -42,6 +43,11 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
+@lru_cache(maxsize=4096)
+def _steps(pointer: str) -> tuple[str, ...]:
+    return tuple(step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:])
+
+
 class Document:
     """A JSON value with typed access by pointer."""
 
@@ -53,9 +59,7 @@ class Document:
     def at(self, pointer: str) -> Any:
         """Whatever lies at the pointer, or ``None``."""
         value = self.value
-        for step in pointer.split("/")[1:]:
-            if "~" in step:
-                step = step.replace("~1", "/").replace("~0", "~")
+        for step in _steps(pointer):
             if isinstance(value, dict):
                 value = value.get(step)
             elif isinstance(value, list) and step.isascii() and step.isdigit() and int(step) < len(value):

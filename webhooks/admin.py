@@ -2,54 +2,48 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
-from django import forms
 from django.contrib import admin
-from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.widgets import (
-    UnfoldAdminPasswordWidget,
-    UnfoldAdminTextareaWidget,
-    UnfoldAdminTextInputWidget,
-)
 
-from connections.console import OfConnection
 from connections.errors import ServiceError
-from connections.models import ConnectionStatus, IntegrationConnection
-from connections.service_form import ServiceForm
 from providers.console.base import ConsoleAdmin, EvidenceInline, actor_of
-from providers.console.display import age, column, label, link, moment, words
+from providers.console.display import age, column, label, link
 from providers.console.filters import (
     ChoiceFilter,
     ConnectionFilter,
-    ConnectionProviderFilter,
     MadeBetweenFilter,
     MadeWithinFilter,
+    ProviderFilter,
     TenantFilter,
 )
-from providers.console.verbs import verb
+from providers.console.verbs import shortcut, verb
+from webhooks import evidence_admin
+from webhooks.evidence_admin import RejectionInline
+from webhooks.forms import (
+    ChooseConnectionForm,
+    RegistrationForm,
+    SecretForm,
+    SharedRegistrationForm,
+    connection_named,
+    open_connections,
+)
 from webhooks.models import RegistrationStatus, WebhookRegistration
+from webhooks.provider_hooks import close, lacks_hooks, make_hooks, rotate, settle_now
+from webhooks.registration_page import STATUS_COLOURS, RegistrationColumns
 from webhooks.registrations import (
     IssuedRegistration,
-    create_registration,
-    delete_registration,
-    masked_url,
+    drop_previous_secret,
     resume_registration,
-    rotate_secret,
     suspend_registration,
 )
 
-STATUS_COLOURS: dict[str, str] = {
-    RegistrationStatus.PENDING: "info",
-    RegistrationStatus.ACTIVE: "success",
-    RegistrationStatus.SUSPENDED: "warning",
-    RegistrationStatus.DELETED: "",
-}
-_SECRET_HELP = "Only for a provider that chooses the secret itself; empty makes a new random one."
+__all__ = ["RegistrationAdmin", "RegistrationInline", "evidence_admin"]
 
 
 class RegistrationStatusFilter(ChoiceFilter):
@@ -57,57 +51,6 @@ class RegistrationStatusFilter(ChoiceFilter):
     parameter_name = "status"
     column = "status"
     options = RegistrationStatus
-
-
-class SecretForm(forms.Form):
-    """What a rotation may be told."""
-
-    secret = forms.CharField(
-        required=False,
-        strip=True,
-        label="New secret",
-        help_text=_SECRET_HELP,
-        widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
-    )
-
-
-class RegistrationForm(ServiceForm):
-    """A new door."""
-
-    fields_by_pointer: ClassVar[dict[str, str]] = {"events_subscribed": "events"}
-    issued: IssuedRegistration
-
-    events = forms.CharField(
-        required=False,
-        label="Events subscribed",
-        widget=UnfoldAdminTextareaWidget,
-        help_text="One a line, in the provider's words, as on the provider's page; empty means all.",
-    )
-    scheme = forms.CharField(
-        required=False,
-        widget=UnfoldAdminTextInputWidget,
-        help_text="Signature scheme of the adapter; empty takes its first.",
-    )
-    secret = forms.CharField(
-        required=False,
-        strip=True,
-        help_text=_SECRET_HELP,
-        widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
-    )
-
-    class Meta:
-        model = WebhookRegistration
-        fields = ("connection",)
-
-    def perform(self, cleaned: dict[str, Any]) -> WebhookRegistration:
-        self.issued = create_registration(
-            cleaned["connection"],
-            actor=self.actor,
-            events_subscribed=cleaned["events"].split(),
-            scheme=cleaned["scheme"],
-            secret=cleaned["secret"],
-        )
-        return self.issued.registration
 
 
 class RegistrationInline(EvidenceInline):
@@ -133,13 +76,26 @@ class RegistrationInline(EvidenceInline):
         return age(registration.created_at)
 
 
+def _is_present(registration: WebhookRegistration) -> bool:
+    return bool(registration.status != RegistrationStatus.DELETED)
+
+
 @admin.register(WebhookRegistration)
-class RegistrationAdmin(OfConnection, ConsoleAdmin):
-    list_display = ("registration_id", "status_label", "connection_link", "tenant_id", "scheme", "received", "made")
-    list_select_related = ("connection",)
+class RegistrationAdmin(RegistrationColumns, ConsoleAdmin):
+    list_display = (
+        "registration_id",
+        "status_label",
+        "connection_link",
+        "tenant_id",
+        "provider",
+        "scheme",
+        "received",
+        "made",
+    )
+    list_select_related = ("connection", "provider")
     list_filter = (
         RegistrationStatusFilter,
-        ConnectionProviderFilter,
+        ProviderFilter,
         TenantFilter,
         ConnectionFilter,
         MadeWithinFilter,
@@ -149,27 +105,71 @@ class RegistrationAdmin(OfConnection, ConsoleAdmin):
     search_help_text = "Registration id, connection id or tenant, whole."
     refusals = (*ConsoleAdmin.refusals, ServiceError)
     autocomplete_fields = ("connection",)
+    inlines = (RejectionInline,)
     actions = ("suspend", "resume")
+    actions_list = ("add_shared",)
     actions_row = ("rotate", "suspend", "resume")
-    actions_detail = ("rotate", "suspend", "resume", "remove")
-    add_fieldsets = (
-        (None, {"fields": ("connection", "events")}),
-        ("Signature", {"fields": ("scheme", "secret")}),
+    actions_detail = (
+        "rotate",
+        "make_hooks",
+        "tell_provider",
+        {"title": "More", "icon": "more_horiz", "items": ["drop_secret", "suspend", "resume", "remove"]},
     )
     fieldsets = (
-        (None, {"fields": (("status_label", "connection_link", "tenant_id"), "address")}),
-        ("Signature", {"fields": (("scheme", "grace"), "subscribed")}),
-        ("Times", {"fields": (("received_exactly", "made_exactly"), "registration_id")}),
+        (None, {"fields": ("diagnosis", ("status_label", "belongs_to", "tenant_id"), "address")}),
+        ("Proof", {"fields": (("lock", "subscribed"), ("current_secret", "old_secret"))}),
+        ("At the provider", {"fields": (("hooks", "hook_trouble"),)}),
+        ("Times", {"fields": (("received_exactly", "made_exactly"), ("quarantined", "registration_id"))}),
     )
+
+    # --- making --------------------------------------------------------------------------------------
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        """First the connection, then a form made of what its provider offers."""
+        given = request.POST.get("connection", "")
+        if request.method == "POST" and "events" not in request.POST and connection_named(given):
+            return HttpResponseRedirect(f"{request.path}?connection={given}")
+        return super().add_view(request, form_url, extra_context)
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         if obj is not None:
             return super().get_form(request, obj, change=change, **kwargs)
-        form = super().get_form(request, obj, change=change, **{**kwargs, "form": RegistrationForm})
-        return type(form.__name__, (form,), {"actor": actor_of(request)})
+        chosen, declared = _chosen(request), {"actor": actor_of(request)}
+        base: Any = ChooseConnectionForm
+        if chosen is not None:
+            base, declared = RegistrationForm, {**declared, "webhook": chosen[1]}
+        elif "shared" in request.GET:
+            base = SharedRegistrationForm
+        form = super().get_form(request, obj, change=change, **{**kwargs, "form": base})
+        return type(form.__name__, (form,), declared)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        if obj is not None:
+            return self.fieldsets
+        chosen = _chosen(request)
+        if chosen is not None:
+            first = ("connection", "register") if chosen[1].registrar is not None else ("connection",)
+            # Unfold shows descriptions as markup, and the name is the tenant's.
+            whose = format_html("A webhook of {}.", chosen[0])
+            return (
+                (None, {"fields": (*first, "events"), "description": whose}),
+                ("Proof", {"fields": ("scheme", "secret")}),
+            )
+        if "shared" in request.GET:
+            whose = "The one webhook of an app that many tenants have installed."
+            return ((None, {"fields": ("provider", "secret"), "description": whose}),)
+        return (
+            (None, {"fields": ("connection",), "description": "Whose webhook is it? The next page asks the rest."}),
+        )
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return () if obj is None else [name for _, part in self.fieldsets for name in _flat(part["fields"])]
+
+    def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
+        return self.inlines if obj is not None else ()
+
+    def get_autocomplete_fields(self, request: HttpRequest) -> Any:
+        return () if _chosen(request) is not None else self.autocomplete_fields
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Nothing of a door is edited; it is rotated, suspended, deleted."""
@@ -179,24 +179,77 @@ class RegistrationAdmin(OfConnection, ConsoleAdmin):
         """Rows are never deleted; the verb ``remove`` deletes softly."""
         return False
 
+    def has_shared_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.has_add_permission(request)
+
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: Any) -> None:
         """The form's service has saved; what it issued is shown by ``response_add``."""
-        request.issued = form.issued, not form.cleaned_data["secret"]  # type: ignore[attr-defined]
+        request.issued = form.issued, form.cleaned_data  # type: ignore[attr-defined]
 
     def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:
-        issued, made_here = request.issued  # type: ignore[attr-defined]
-        return self._show_once(request, issued, "The webhook is registered", with_secret=made_here)
+        issued, asked = request.issued  # type: ignore[attr-defined]
+        if asked.get("register"):
+            return HttpResponseRedirect(reverse("admin:webhooks_webhookregistration_make_hooks", args=[obj.pk]))
+        return self._show_once(request, issued, "The webhook is registered", with_secret=not asked["secret"])
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "connection":
+            kwargs["queryset"] = open_connections()
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    @shortcut("Add shared webhook", icon="hub", permission="shared")
+    def add_shared(self, object_id: str) -> str:
+        return reverse("admin:webhooks_webhookregistration_add") + "?shared=1"
+
+    # --- verbs ---------------------------------------------------------------------------------------
 
     @verb(
         "Rotate secret",
         icon="key",
-        question="A new signing secret is made and shown once. The old one goes on verifying until the grace ends.",
-        available=lambda row: row.status != RegistrationStatus.DELETED,
+        question="A new signing secret is made and shown once. The old one goes on verifying until the grace ends. "
+        "Hooks that were made through the provider's API are given it; then nobody has to copy it.",
+        available=_is_present,
         form=SecretForm,
     )
-    def rotate(self, request: HttpRequest, registration: WebhookRegistration, *, secret: str) -> HttpResponse:
-        issued = rotate_secret(registration, actor=actor_of(request), secret=secret)
+    def rotate(self, request: HttpRequest, registration: WebhookRegistration, *, secret: str) -> HttpResponse | str:
+        issued = rotate(registration, actor=actor_of(request), secret=secret)
+        if issued.registration.provider_hooks:
+            return "The secret is rotated, and the hooks at the provider have the new one."
         return self._show_once(request, issued, "The secret is rotated", with_secret=not secret)
+
+    @verb(
+        "Drop the old secret",
+        icon="key_off",
+        danger=True,
+        question="The grace of the last rotation ends now: what the old secret signs is refused from this moment on.",
+        available=lambda row: bool(row.previous_secret_ref),
+    )
+    def drop_secret(self, request: HttpRequest, registration: WebhookRegistration) -> str:
+        drop_previous_secret(registration, actor=actor_of(request))
+        return "The old secret is dropped."
+
+    @verb(
+        "Make hooks",
+        icon="add_link",
+        question="The provider is called: a hook with this URL and secret is made in every place the connection's "
+        "settings name and that has none yet.",
+        available=lacks_hooks,
+        at_most=1,
+    )
+    def make_hooks(self, request: HttpRequest, registration: WebhookRegistration) -> str:
+        row = make_hooks(registration, actor=actor_of(request))
+        return f"Hooks at the provider: {', '.join(sorted(row.provider_hooks))}."
+
+    @verb(
+        "Try the provider again",
+        icon="sync",
+        question="The provider is called: its hooks get the current secret or, if the webhook is deleted, are removed.",
+        available=lambda row: bool(row.hook_error),
+        at_most=1,
+    )
+    def tell_provider(self, request: HttpRequest, registration: WebhookRegistration) -> str:
+        settle_now(registration)
+        return "The provider is up to date."
 
     @verb(
         "Suspend",
@@ -218,49 +271,13 @@ class RegistrationAdmin(OfConnection, ConsoleAdmin):
         icon="delete",
         permission="retire",
         danger=True,
-        question="The URL stops working and its secrets are removed for good. Events stay.",
-        available=lambda row: row.status != RegistrationStatus.DELETED,
+        question="The URL stops working and its secrets are removed for good. Hooks that were made through the "
+        "provider's API are removed there. Events stay.",
+        available=_is_present,
     )
     def remove(self, request: HttpRequest, registration: WebhookRegistration) -> str:
-        delete_registration(registration, actor=actor_of(request))
-        return f"The {registration} is deleted."
-
-    @column("status")
-    def status_label(self, registration: WebhookRegistration) -> SafeString:
-        return label(registration.get_status_display(), STATUS_COLOURS[registration.status])
-
-    @column("URL, token hidden")
-    def address(self, registration: WebhookRegistration) -> str:
-        return masked_url(registration)
-
-    @column("events subscribed")
-    def subscribed(self, registration: WebhookRegistration) -> str | SafeString:
-        return words(registration.events_subscribed) if registration.events_subscribed else "all"
-
-    @column("previous secret verifies until")
-    def grace(self, registration: WebhookRegistration) -> str | SafeString:
-        return moment(registration.previous_secret_until)
-
-    @column("last delivery")
-    def received(self, registration: WebhookRegistration) -> str | SafeString:
-        return age(registration.last_received_at)
-
-    @column("made")
-    def made(self, registration: WebhookRegistration) -> str | SafeString:
-        return age(registration.created_at)
-
-    @column("last delivery")
-    def received_exactly(self, registration: WebhookRegistration) -> str | SafeString:
-        return moment(registration.last_received_at)
-
-    @column("made")
-    def made_exactly(self, registration: WebhookRegistration) -> str | SafeString:
-        return moment(registration.created_at)
-
-    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        if db_field.name == "connection":
-            kwargs["queryset"] = _open_connections()
-        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+        row = close(registration, actor=actor_of(request))
+        return f"The {registration} is deleted. {row.hook_error}".strip()
 
     def _show_once(
         self, request: HttpRequest, issued: IssuedRegistration, title: str, *, with_secret: bool
@@ -277,8 +294,10 @@ class RegistrationAdmin(OfConnection, ConsoleAdmin):
         return TemplateResponse(request, "admin/console/issued.html", context)
 
 
-def _open_connections() -> QuerySet[IntegrationConnection]:
-    return IntegrationConnection.objects.exclude(status=ConnectionStatus.DELETED)
+def _chosen(request: HttpRequest) -> Any:
+    """The connection a new door is for, with its provider's push road, once that is known."""
+    given = request.POST.get("connection", "") if "events" in request.POST else ""
+    return connection_named(given or request.GET.get("connection", ""))
 
 
 def _flat(fields: Any) -> list[str]:

@@ -131,7 +131,7 @@ def _closed(facts: _Facts) -> Diagnosis | None:
 
 def _cannot_verify(facts: _Facts) -> Diagnosis | None:
     row = facts.registration
-    scheme = _scheme(row)
+    scheme = scheme_of(row)
     if scheme is None:
         summary = "This deployment no longer has the provider's adapter, or this scheme of it."
         return Diagnosis(State.FAILING, "scheme_missing", summary, "Deliveries are answered 404 until it is back.")
@@ -259,7 +259,7 @@ def _received(facts: _Facts) -> Diagnosis | None:
     if row.last_received_at is None:
         return None
     if facts.now - row.last_received_at > QUIET_AFTER:
-        summary = f"Nothing has arrived since {span(facts.now - row.last_received_at)}."
+        summary = f"Nothing has arrived for {span(facts.now - row.last_received_at)}."
         advice = "If things happened there meanwhile, see whether the provider has switched the hook off."
         return Diagnosis(State.WAITING, "quiet", summary, advice)
     return Diagnosis(
@@ -277,7 +277,8 @@ def old_secret_note(row: WebhookRegistration) -> str:
     return f"{idle}: it can go." if row.secret_used_at else f"{idle}, and nothing the new one yet."
 
 
-def _scheme(row: WebhookRegistration) -> Scheme | None:
+def scheme_of(row: WebhookRegistration) -> Scheme | None:
+    """The scheme of a door, or ``None`` where this deployment no longer has it."""
     try:
         webhook = registry.get(row.provider_id).webhook
     except UnknownProvider:

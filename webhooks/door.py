@@ -5,14 +5,18 @@ No session, no bearer token, no parsed body: the raw stream under the provider's
 
 from __future__ import annotations
 
-from typing import IO
+from collections.abc import Mapping
+from typing import IO, Any, NamedTuple
 
+import orjson
 import structlog
+from django.core.exceptions import BadRequest, SuspiciousOperation
+from django.core.handlers.wsgi import LimitedStream
 from django.db import DatabaseError, InterfaceError
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.views.decorators.csrf import csrf_exempt
 
-from connections.errors import error_response
+from connections.errors import error_body
 from webhooks.intake import UNKNOWN_BODY_LIMIT_BYTES, refuse_unread, take_in
 from webhooks.lookup import find_door
 from webhooks.results import WebhookResult
@@ -24,41 +28,72 @@ _CHUNK_BYTES = 64 * 1024
 _DISCARD_LIMIT_BYTES = 32 * 1024 * 1024
 
 
+class Answer(NamedTuple):
+    """What goes back to the sender; ``headers`` besides type and length."""
+
+    status: int
+    body: bytes
+    content_type: str = "application/json"
+    headers: tuple[tuple[str, str], ...] = ()
+
+
 @csrf_exempt
 def receive(request: HttpRequest, provider_id: str, connection_token: str) -> HttpResponse:
-    """POST /v1/integrations/webhooks/{provider_id}/{connection_token}."""
-    if request.method != "POST":
-        response = error_response(405, "METHOD_NOT_ALLOWED", "Only POST is served here.")
-        response["Allow"] = "POST"
-        return response
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        return error_response(415, "UNSUPPORTED_ENCODING", "The body must not be encoded.")
+    """POST /v1/integrations/webhooks/{provider_id}/{connection_token}, where it comes by Django's own way."""
+    answer = take(request.META, provider_id, connection_token)
+    response = HttpResponse(answer.body, content_type=answer.content_type, status=answer.status)
+    for name, value in answer.headers:
+        response[name] = value
+    return response
+
+
+def take(meta: Mapping[str, Any], provider_id: str, connection_token: str) -> Answer:
+    """One request, as the web server gives it (PEP 3333), to its answer."""
+    if meta["REQUEST_METHOD"] != "POST":
+        return _error(405, "METHOD_NOT_ALLOWED", "Only POST is served here.", ("Allow", "POST"))
+    if meta.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
+        return _error(415, "UNSUPPORTED_ENCODING", "The body must not be encoded.")
     try:
         door = find_door(provider_id, connection_token)
     except (DatabaseError, InterfaceError) as error:
         log.error("webhook.fault", error=type(error).__name__)
-        return error_response(503, "TEMPORARILY_UNAVAILABLE", "Temporarily unavailable.")
-    limit = door.body_limit_bytes if door else UNKNOWN_BODY_LIMIT_BYTES
-    body = _read(_stream(request), limit)
-    headers = {name.lower(): value for name, value in request.headers.items()}
+        return _error(503, "TEMPORARILY_UNAVAILABLE", "Temporarily unavailable.")
+    try:
+        query = _query(meta.get("QUERY_STRING", ""))
+    except (SuspiciousOperation, BadRequest):
+        return _error(400, "INVALID_REQUEST", "The address has more parameters than are read.")
+    body = _read(_stream(meta), door.body_limit_bytes if door else UNKNOWN_BODY_LIMIT_BYTES)
+    headers = _headers(meta)
     if door is not None and body is None:
         return _answer(refuse_unread(door, headers))
-    return _answer(take_in(door, body or b"", headers, _query(request)))
+    return _answer(take_in(door, body or b"", headers, query))
 
 
-def _query(request: HttpRequest) -> dict[str, str]:
+def _headers(meta: Mapping[str, Any]) -> dict[str, str]:
+    """Headers with lower-case names."""
+    headers = {name[5:].replace("_", "-").lower(): value for name, value in meta.items() if name.startswith("HTTP_")}
+    for name, key in (("content-type", "CONTENT_TYPE"), ("content-length", "CONTENT_LENGTH")):
+        if key in meta:
+            headers[name] = meta[key]
+    return headers
+
+
+def _query(text: str) -> dict[str, str]:
     """Parameters that occur once: one given twice means nothing certain."""
-    if not request.META.get("QUERY_STRING"):
+    if not text:
         return {}
-    return {name: values[0] for name, values in request.GET.lists() if len(values) == 1}
+    # The server hands over bytes as Latin-1 (PEP 3333).
+    lists = QueryDict(text.encode("latin-1", "replace")).lists()
+    return {name: str(values[0]) for name, values in lists if len(values) == 1}
 
 
-def _stream(request: HttpRequest) -> IO[bytes]:
-    # Django takes a missing Content-Length for an empty body; a chunked body has none.
-    if "chunked" in request.headers.get("Transfer-Encoding", "").lower():
-        stream: IO[bytes] = request.META["wsgi.input"]
+def _stream(meta: Mapping[str, Any]) -> IO[bytes]:
+    stream: IO[bytes] = meta["wsgi.input"]
+    # A chunked body has no length and ends by itself; any other may not be read further than it goes.
+    if "chunked" in meta.get("HTTP_TRANSFER_ENCODING", "").lower():
         return stream
-    return request  # type: ignore[return-value]
+    length = meta.get("CONTENT_LENGTH") or "0"
+    return LimitedStream(stream, int(length) if length.isascii() and length.isdigit() else 0)
 
 
 def _read(stream: IO[bytes], limit: int) -> bytes | None:
@@ -76,15 +111,17 @@ def _read(stream: IO[bytes], limit: int) -> bytes | None:
     return b"".join(parts) if size <= limit else None
 
 
-def _answer(result: WebhookResult) -> HttpResponse:
+def _answer(result: WebhookResult) -> Answer:
     if result.reply is not None:
-        response = HttpResponse(result.reply.body, content_type=result.reply.content_type, status=result.status)
         # A reply may repeat what the request said; no browser may take it for a page.
-        response["X-Content-Type-Options"] = "nosniff"
-        return response
+        nosniff = (("X-Content-Type-Options", "nosniff"),)
+        return Answer(result.status, result.reply.body, result.reply.content_type, nosniff)
     if result.success:
-        return JsonResponse({"status": result.outcome, "events": result.events}, status=result.status)
-    response = error_response(result.status, result.code, result.error or "")
-    if result.retry_after_seconds is not None:
-        response["Retry-After"] = str(result.retry_after_seconds)
-    return response
+        return Answer(result.status, orjson.dumps({"status": result.outcome, "events": result.events}))
+    wait = result.retry_after_seconds
+    later = () if wait is None else (("Retry-After", str(wait)),)
+    return _error(result.status, result.code, result.error or "", *later)
+
+
+def _error(status: int, code: str, message: str, *headers: tuple[str, str]) -> Answer:
+    return Answer(status, orjson.dumps(error_body(code, message)), headers=headers)

@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 import threading
 import time
+from dataclasses import dataclass
 from functools import cache
 
 import structlog
-from cachetools import TTLCache
 from django.conf import settings
 from limits import RateLimitItem, parse
 from limits.errors import StorageError
@@ -25,14 +25,15 @@ log = structlog.get_logger(__name__)
 
 REDIS_TIMEOUT_SECONDS = 0.25
 REDIS_PAUSE_SECONDS = 5.0
+BLOCKS = 100
 _MAX_HOLDERS = 50_000
 
 
 def wait_for(connection: IntegrationConnection) -> int | None:
     """Seconds until another delivery of this connection may be taken, or ``None`` if it may be taken now."""
     holders = (
-        (_limit(settings.WEBHOOK_RATE_PER_CONNECTION), f"connection:{connection.pk.hex}"),
-        (_limit(settings.WEBHOOK_RATE_PER_TENANT), f"tenant:{connection.tenant_id}"),
+        (settings.WEBHOOK_RATE_PER_CONNECTION, f"connection:{connection.pk.hex}"),
+        (settings.WEBHOOK_RATE_PER_TENANT, f"tenant:{connection.tenant_id}"),
     )
     for limit, holder in holders:
         waited = _counter().spend(limit, holder)
@@ -41,33 +42,58 @@ def wait_for(connection: IntegrationConnection) -> int | None:
     return None
 
 
+@dataclass(slots=True)
+class _Purse:
+    """Hits paid for and not yet spent, until the end of the window they belong to; refused: none are left there."""
+
+    left: int = 0
+    ends_at: float = 0.0
+    refused: bool = False
+
+
 class BlockCounter:
-    """Spends a limit in blocks: one hit in Redis pays for many requests of this process."""
+    """Spends a limit in blocks: one hit in Redis pays for many requests of this process.
+
+    A block is a hundredth of the limit, so up to that much of a window may go unused a process.
+    """
 
     def __init__(self, shared: FixedWindowRateLimiter, own: FixedWindowRateLimiter) -> None:
         self._shared = shared
         self._own = own
         self._resume_at = 0.0
         self._lock = threading.Lock()
-        # Hits paid for and not yet spent, with the end of the window they belong to.
-        self._paid: TTLCache[str, tuple[int, float]] = TTLCache(_MAX_HOLDERS, 3600)
+        self._purses: dict[tuple[str, str], _Purse] = {}
 
-    def spend(self, limit: RateLimitItem, holder: str) -> int | None:
-        """Spend one hit; returns the seconds to wait if there is none."""
-        key = f"{holder}:{limit}"
+    def spend(self, limit: str, holder: str) -> int | None:
+        """Spend one hit of ``"<number>/<unit>"``; returns the seconds to wait if there is none."""
+        now = time.time()
         with self._lock:
-            left, ends_at = self._paid.get(key, (0, 0.0))
-            if left > 0 and time.time() < ends_at:
-                self._paid[key] = (left - 1, ends_at)
-                return None
-        block = max(1, limit.amount // 100)
-        for cost in (block, 1) if block > 1 else (1,):
-            taken, ends_at = self._take(limit, holder, cost)
-            if taken:
-                with self._lock:
-                    self._paid[key] = (cost - 1, ends_at)
-                return None
-        return max(1, math.ceil(ends_at - time.time()))
+            purse = self._purse((limit, holder))
+            if now < purse.ends_at:
+                if purse.refused:
+                    # A flood of what is refused anyway asks nobody.
+                    return max(1, math.ceil(purse.ends_at - now))
+                if purse.left > 0:
+                    purse.left -= 1
+                    return None
+        item = _limit(limit)
+        block = max(1, item.amount // BLOCKS)
+        taken, ends_at = self._take(item, holder, block)
+        with self._lock:
+            # Threads may have paid at the same time; what each of them paid for is kept.
+            kept = purse.left if purse.ends_at > now else 0
+            purse.left = kept + block - 1 if taken else kept
+            purse.ends_at, purse.refused = ends_at, not taken and not kept
+        return None if taken else max(1, math.ceil(ends_at - time.time()))
+
+    def _purse(self, key: tuple[str, str]) -> _Purse:
+        purse = self._purses.get(key)
+        if purse is None:
+            if len(self._purses) >= _MAX_HOLDERS:
+                # Blocks that were paid for are forgotten with their purses; nobody gets more for that.
+                self._purses.clear()
+            purse = self._purses[key] = _Purse()
+        return purse
 
     def _take(self, limit: RateLimitItem, holder: str, cost: int) -> tuple[bool, float]:
         if time.monotonic() >= self._resume_at:

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 
-from cachetools import TTLCache
 from django.conf import settings
 from django.utils import timezone
 
 from connections.lifecycle import TAKES_EVENTS
 from connections.models import IntegrationConnection
-from connections.secret_store import SecretUnavailable, secret_store
+from connections.secret_store import SecretUnavailable, is_generated, secret_store
 from providers import registry
 from providers.registry import UnknownProvider
 from providers.spi import Adapter, Webhook
 from providers.verification import Scheme, UnsignedScheme
 from webhooks.models import RegistrationStatus, WebhookRegistration
+from webhooks.row_versions import row_versions
 
 OPEN_REGISTRATIONS = (RegistrationStatus.PENDING, RegistrationStatus.ACTIVE)
 _MAX_DOORS = 10_000
@@ -68,26 +69,48 @@ class Door:
         return found
 
 
-_doors: TTLCache[bytes, Door] = TTLCache(_MAX_DOORS, settings.WEBHOOK_DOOR_CACHE_SECONDS)
-_doors_lock = threading.Lock()
+@dataclass(slots=True)
+class _Remembered:
+    """A door with the versions of the rows it was made from, and how long it is believed unasked."""
+
+    door: Door
+    versions: str | None
+    believed_until: float  # monotonic
+
+
+_doors: dict[bytes, _Remembered] = {}
 
 
 def find_door(provider_id: str, connection_token: str) -> Door | None:
     """The door behind a token, by its hash; ``None`` alike for unknown, closed or mismatched.
 
-    Every token, however malformed, costs one hash and at most one indexed look-up. A process remembers a door
-    for ``WEBHOOK_DOOR_CACHE_SECONDS``, so closing one takes as long to be known everywhere.
+    Every token, however malformed, costs one hash and at most one indexed look-up. A process believes what it
+    knows of a door for ``WEBHOOK_DOOR_CACHE_SECONDS``, so closing one takes as long to be known everywhere.
     """
     token_hash = hashlib.sha256(connection_token.encode("utf-8", "surrogatepass")).digest()
-    with _doors_lock:
-        door = _doors.get(token_hash)
+    known, now = _doors.get(token_hash), time.monotonic()
+    door = known.door if known is not None and now < known.believed_until else _look_up(token_hash, known, now)
+    return door if door is not None and door.registration.provider_id == provider_id else None
+
+
+def _look_up(token_hash: bytes, known: _Remembered | None, now: float) -> Door | None:
+    """The door as the database has it now; made anew only where its rows were written since."""
+    believed_until = now + settings.WEBHOOK_DOOR_CACHE_SECONDS
+    versions = row_versions(token_hash)
+    if known is not None and versions is not None and known.versions == versions:
+        known.believed_until = believed_until
+        return known.door
+    door = _read_door(token_hash)
     if door is None:
-        door = _read_door(token_hash)
-        if door is None:
-            return None
-        with _doors_lock:
-            _doors[token_hash] = door
-    return door if door.registration.provider_id == provider_id else None
+        _doors.pop(token_hash, None)
+        return None
+    if len(_doors) >= _MAX_DOORS:
+        _doors.clear()
+    # A secret that has a name of its operator's can change without any of these rows.
+    told = versions if is_generated(door.registration.secret_ref) else None
+    # Versions were asked for first: a row written in between is then read twice, never missed.
+    _doors[token_hash] = _Remembered(door, told, believed_until)
+    return door
 
 
 def _read_door(token_hash: bytes) -> Door | None:

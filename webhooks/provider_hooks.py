@@ -49,19 +49,14 @@ def register(
 
     Raises ``ServiceError``: 400 or 409 for what a person must change first, 502 where the provider failed.
     """
-    registrar = _registrar(connection)
-    if scheme and scheme != registrar.scheme:
-        reason = f"must be {registrar.scheme} where the hook is made through the provider's API"
-        raise validation.invalid(validation.problem("/scheme", reason))
-    _require_callable(connection)
-    missing_targets(connection, {})
+    scheme = checked_scheme(connection, scheme)
     issued = create_registration(
         connection,
         actor=actor,
         events_subscribed=events_subscribed,
         secret=secret,
         secret_ref=secret_ref,
-        scheme=registrar.scheme,
+        scheme=scheme,
         made_through_api=True,
     )
     try:
@@ -71,6 +66,20 @@ def register(
         message = f"{error.message} {left.hook_error}".strip() if left.provider_hooks else error.message
         raise ServiceError(error.code, message, error.details, error.status) from None
     return IssuedRegistration(row, issued.public_url, issued.secret)
+
+
+def checked_scheme(connection: IntegrationConnection, scheme: str) -> str:
+    """The scheme hooks of this connection prove themselves with, once all is there that making them needs.
+
+    Raises ``ServiceError`` (400, 409) with what a person has to change first; asks no provider.
+    """
+    registrar = _registrar(connection)
+    if scheme and scheme != registrar.scheme:
+        reason = f"must be {registrar.scheme} where the hook is made through the provider's API"
+        raise validation.invalid(validation.problem("/scheme", reason))
+    _require_callable(connection)
+    missing_targets(connection, {})
+    return registrar.scheme
 
 
 def can_make_hooks(registration: WebhookRegistration) -> bool:
@@ -94,6 +103,17 @@ def missing_targets(connection: IntegrationConnection, hooks: Mapping[str, str])
         message = f"The settings name {len(targets)} places; hooks are made in at most {MAX_TARGETS} at a time."
         raise ServiceError("HOOKS_NOT_POSSIBLE", message, status=409)
     return [target for target in targets if not hooks.get(target)]
+
+
+def lacks_hooks(registration: WebhookRegistration) -> bool:
+    """Whether hooks of this door can be made that are not there."""
+    if registration.connection is None or not can_make_hooks(registration):
+        return False
+    try:
+        return bool(missing_targets(registration.connection, registration.provider_hooks))
+    except ServiceError:
+        # What stands in the way is told when it is tried.
+        return True
 
 
 def make_hooks(registration: WebhookRegistration, *, actor: str) -> WebhookRegistration:
@@ -131,12 +151,9 @@ def rotate(registration: WebhookRegistration, *, actor: str, secret: str = "") -
         message = "The provider does not know the last new secret yet; rotate without a secret to tell it again."
         raise ServiceError("ROTATION_UNFINISHED", message, status=409)
     if unfinished:
-        due = WebhookRegistration.objects.filter(pk=registration.pk).exclude(hook_error="")
-        due.update(hook_attempts=0, hook_retry_at=timezone.now(), updated_at=timezone.now())
-        row = reread(registration)
-        issued = IssuedRegistration(row, public_url(row), signing_secret(row))
-    else:
-        issued = rotate_secret(registration, actor=actor, secret=secret)
+        row = settle_now(registration)
+        return IssuedRegistration(row, public_url(row), signing_secret(row))
+    issued = rotate_secret(registration, actor=actor, secret=secret)
     if not issued.registration.provider_hooks:
         return issued
     error = settle(issued.registration)
@@ -145,6 +162,18 @@ def rotate(registration: WebhookRegistration, *, actor: str, secret: str = "") -
         message = f"The secret is rotated here, but the provider does not know it yet; both verify. {row.hook_error}"
         raise _failure(message, error)
     return IssuedRegistration(row, issued.public_url, issued.secret)
+
+
+def settle_now(registration: WebhookRegistration) -> WebhookRegistration:
+    """Do what is left to do at the provider, also where the task has given up. Raises ``ServiceError`` (409, 502)."""
+    now = timezone.now()
+    left = WebhookRegistration.objects.filter(pk=registration.pk).exclude(hook_error="")
+    left.update(hook_attempts=0, hook_retry_at=now, updated_at=now)
+    error = settle(reread(registration))
+    row = reread(registration)
+    if error is not None:
+        raise _failure(row.hook_error, error)
+    return row
 
 
 def close(registration: WebhookRegistration, *, actor: str) -> WebhookRegistration:

@@ -8,23 +8,16 @@ unique constraint still decides; nothing is let through and nothing lost.
 
 from __future__ import annotations
 
-import time
 import uuid
 from datetime import UTC, datetime
-from functools import cache
 from typing import NamedTuple
 
-import redis
-import structlog
 from django.conf import settings
 
 from events.models import AdapterEvent
-
-log = structlog.get_logger(__name__)
+from webhooks.signature_notes import note
 
 FUTURE_TOLERANCE_SECONDS = 60
-REDIS_TIMEOUT_SECONDS = 0.25
-REDIS_PAUSE_SECONDS = 5.0
 
 
 class ReplayVerdict(NamedTuple):
@@ -80,37 +73,9 @@ class WebhookReplayProtection:
         return "timestamp_future" if age < -FUTURE_TOLERANCE_SECONDS else None
 
     def _seen(self, connection_id: uuid.UUID, signature_hash: bytes) -> bool:
-        client = _shared_cache()
-        if client is not None:
-            name = _name(connection_id, signature_hash)
-            try:
-                # Asked and noted in one round trip. If this request then fails, the note is harmless: see below.
-                if client.set(name, 1, nx=True, ex=self.signature_cache_ttl_seconds):
-                    return False
-            except redis.RedisError as error:
-                _pause_cache(error)
+        name = f"ia:signature:{connection_id.hex}:{signature_hash.hex()}"
+        # Asked and noted in one round trip. If this request then fails, the note is harmless: see below.
+        if note(settings.REDIS_URL, name, self.signature_cache_ttl_seconds):
+            return False
         # The cache alone must not refuse: only a stored event makes this one a repetition.
         return AdapterEvent.objects.filter(connection_id=connection_id, signature_hash=signature_hash).exists()
-
-
-_resume_at: dict[str, float] = {}
-
-
-def _shared_cache() -> redis.Redis | None:
-    """The client, or ``None`` for a few seconds after a failure, so that an outage costs one time-out."""
-    url: str = settings.REDIS_URL
-    return None if time.monotonic() < _resume_at.get(url, 0.0) else _client(url)
-
-
-@cache
-def _client(url: str) -> redis.Redis:
-    return redis.Redis.from_url(url, socket_connect_timeout=REDIS_TIMEOUT_SECONDS, socket_timeout=REDIS_TIMEOUT_SECONDS)
-
-
-def _pause_cache(error: redis.RedisError) -> None:
-    _resume_at[settings.REDIS_URL] = time.monotonic() + REDIS_PAUSE_SECONDS
-    log.warning("replay.cache_unavailable", error=type(error).__name__)
-
-
-def _name(connection_id: uuid.UUID, signature_hash: bytes) -> str:
-    return f"ia:signature:{connection_id.hex}:{signature_hash.hex()}"

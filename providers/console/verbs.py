@@ -161,12 +161,14 @@ def shortcut(
 ) -> Callable[[Callable[[Any, str], str]], Any]:
     """Make a method ``(self, object_id) -> address`` a button that leads to another page.
 
+    Above a list there is no object, and the id is empty.
+
     ``permission``: asked of the page's ``has_<permission>_permission``.
     """
 
     def decorate(address: Callable[[Any, str], str]) -> Any:
         @wraps(address)
-        def go(self: Any, request: HttpRequest, *, object_id: str) -> HttpResponse:
+        def go(self: Any, request: HttpRequest, *, object_id: str = "") -> HttpResponse:
             if not getattr(self, f"has_{permission}_permission")(request):
                 raise PermissionDenied
             return HttpResponseRedirect(address(self, unquote(object_id)))

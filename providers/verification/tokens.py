@@ -17,7 +17,7 @@ from providers.verification.schemes import JwtScheme, KeySetScheme
 # Three parts of unpadded base64url (RFC 7515, section 7.1), so that a token has one spelling.
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*", re.ASCII)
 # What the library lets out for claims and keys of an odd shape, beside errors of its own.
-_ODD = (jwt.PyJWTError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError)
+_ODD = (jwt.PyJWTError, ValueError, TypeError, AttributeError)
 
 
 def check_jwt(scheme: JwtScheme, token: str, secrets: Sequence[bytes | None]) -> int:

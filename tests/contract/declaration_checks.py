@@ -19,8 +19,6 @@ FORBIDDEN_IMPORTS = {
     "integration_adapters", "webhooks", "polling", "actions", "events", "connections",
     "requests", "urllib3", "httpx", "aiohttp", "socket", "http", "ssl", "subprocess", "os",
 }  # fmt: skip
-# Names of adapters for whatever follows a public specification; anybody may name that.
-SPECIFICATIONS = {"standard_webhooks"}
 FORBIDDEN_MODULES = {"urllib.request"}
 CLOCKS = {("datetime", "now"), ("datetime", "utcnow"), ("datetime", "today"), ("date", "today"), ("time", "time")}
 
@@ -79,7 +77,7 @@ def schemas_are_schemas(subject: Subject) -> None:
 
 def source_stays_in_its_place(subject: Subject) -> None:
     """No framework, no network of its own, no clock, no tenant, no word about another provider."""
-    others = {*registry.BUILT_IN, *registry.slugs()} - SPECIFICATIONS - {subject.adapter.slug}
+    others = {*registry.BUILT_IN, *registry.slugs()} - {subject.adapter.slug}
     for path in sorted(subject.folder.glob("*.py")):
         text = path.read_text()
         tree = ast.parse(text)

@@ -162,9 +162,7 @@ def bodies_that_are_no_object_are_unreadable(subject: Subject) -> None:
             for body in [*junk, *(fixture.body[:cut] for cut in cuts)]:
                 told = _handled(subject, fixture.request(body), f"{fixture.name}: {body[:30]!r}")
                 noted = told and all(event.signal_type is None and event.ignored_reason for event in told)
-                assert told is None or noted, (
-                    f"{fixture.name}: {body[:30]!r} was taken for an event"
-                )
+                assert told is None or noted, f"{fixture.name}: {body[:30]!r} was taken for an event"
             for body in (BODY, b"{}", b'{"a":' * 500 + b"1" + b"}" * 500):
                 _handled(subject, fixture.request(body), f"{fixture.name}: {body[:30]!r}")
 

@@ -15,10 +15,11 @@ from connections.models import IntegrationConnection
 from events.claiming import claim
 from events.envelope import problems, signal_id
 from events.ledger import Ledger, ledger
+from events.mapping import seal_event
 from events.models import AdapterEvent, DeliveryAttempt, DeliveryStatus, SignalProducer, Source
 from events.outbox import Delivered, _mark_delivered, deliver_batch
 from events.retention import purge_batch
-from events.services import envelope_of, record, replay
+from events.services import record, replay
 from providers.canonical import SignalType
 from providers.spi import ProviderEvent
 from tests.factories import ACME, GLOBEX, make_connection
@@ -187,22 +188,6 @@ def test_a_mapping_fault_costs_no_event(pm3: Pm3Stub) -> None:
     assert deliver_batch().delivered == 1
 
 
-def test_one_entitys_events_stay_in_order_and_a_dead_one_lets_the_next_pass(pm3: Pm3Stub) -> None:
-    pm3.answers["issue_created"] = {"status": "rejected", "error_code": "ROUTING_ERROR"}
-    connection = make_connection()
-    first = issue(1, ordering_key="issue:A")
-    second = issue(2, ordering_key="issue:A", event_type="issue.closed", signal_type=SignalType.ISSUE_CLOSED)
-    other = issue(3, ordering_key="issue:B", event_type="issue.closed", signal_type=SignalType.ISSUE_CLOSED)
-    for event in (first, second, other):
-        record(connection, [event], Source.WEBHOOK)
-    deliver_batch()
-    assert [stored(n).delivery_status for n in (1, 2, 3)] == ["failed", "pending", "delivered"]
-    assert deliver_batch().claimed == 0
-    AdapterEvent.objects.filter(dedupe_key="event:1").update(delivery_status=DeliveryStatus.DEAD)
-    assert deliver_batch().delivered == 1
-    assert stored(2).delivery_status == "delivered"
-
-
 def test_two_workers_never_hold_the_same_event() -> None:
     record(make_connection(), [issue(n) for n in range(10)], Source.WEBHOOK)
     first, second = claim(6), claim(6)
@@ -216,8 +201,7 @@ def test_a_worker_that_wakes_after_its_lease_changes_nothing() -> None:
     slow = claim(10)
     make_due()  # its lease is over
     quick = claim(10)
-    envelope = envelope_of(quick.events[0])
-    assert envelope is not None
+    envelope = seal_event(quick.events[0])
     done = Delivered()
     _mark_delivered(slow, [(slow.events[0], envelope)], done)
     assert (done.delivered, stored(1).delivery_status) == (0, "pending")

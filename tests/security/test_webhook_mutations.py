@@ -5,7 +5,9 @@ Requests go through the real road: door, proof, replay protection, database.
 
 from __future__ import annotations
 
+import hmac
 import json
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -140,9 +142,7 @@ HARMLESS: dict[str, Callable[[Genuine], Attempt]] = {
 HARMLESS_IN_A_LIST: dict[str, Callable[[Genuine], Attempt]] = {
     "unknown version before": lambda g: g.signed_with(f"v2,AAAA {g.signature}"),
     "unknown version after": lambda g: g.signed_with(f"{g.signature} v1a,AAAA"),
-    "signature with another secret beside": lambda g: g.signed_with(
-        f"{g.strangers[0].headers[g.proof[0]]} {g.signature}"
-    ),
+    "another secret's beside": lambda g: g.signed_with(f"{g.strangers[0].headers[g.proof[0]]} {g.signature}"),
     "entry that is none": lambda g: g.signed_with(f"garbage {g.signature}"),
     "the same twice": lambda g: g.signed_with(f"{g.signature} {g.signature}"),
     "two blanks": lambda g: g.signed_with(f"v1,AAAA  {g.signature} "),
@@ -162,8 +162,10 @@ def vendor(request: pytest.FixtureRequest) -> Vendor:
 
 
 @pytest.fixture
-def door(vendor: Vendor) -> Iterator[str]:
+def door(vendor: Vendor, caplog: pytest.LogCaptureFixture) -> Iterator[str]:
     """Token of an open door for the vendor's secret, at the time the genuine request was signed."""
+    # One line a refusal would be most of the work.
+    caplog.set_level(logging.ERROR, "webhooks.intake")
     with time_machine.travel(NOW, tick=False):
         _, token, _ = make_registration(make_connection(vendor.slug), scheme=vendor.scheme, secret=vendor.secret)
         yield token
@@ -183,8 +185,6 @@ def test_what_the_vendors_code_signs_is_taken_once(vendor: Vendor, door: str) ->
 def test_an_attacker_here_knows_how_the_vendor_signs(vendor: Vendor) -> None:
     """Else the downgrades below would be refused for a wrong message, not for the algorithm."""
     genuine = vendor.genuine
-    import hmac
-
     raw = hmac.digest(vendor.key, genuine.message(genuine.attempt), "sha256")
     assert genuine.key == vendor.key
     assert genuine.signature == genuine.prefix + genuine.encoded(raw)
@@ -199,12 +199,13 @@ def test_ten_thousand_changed_requests_are_refused_and_leave_no_row(vendor: Vend
     for count, (how, attempt) in enumerate(mutations(vendor.genuine, NUMBER, seed=20261123)):
         result = ask(vendor, door, attempt)
         if result.success or result.status != 401:
-            taken.append((how, result.outcome, result.status, attempt))
-        if count % OVER_HTTP_EVERY == 0:
+            taken.append(f"{how}: {result.outcome} {result.status} {attempt.headers} {attempt.body[:200]!r}")
+        # Over HTTP a name with underscores is the name with hyphens (RFC 3875, section 4.1.18).
+        if count % OVER_HTTP_EVERY == 0 and not any("_" in name for name in attempt.headers):
             headers = {name: value for name, value in attempt.headers.items() if name != "content-type"}
             answer = client.post(url, attempt.body, content_type="application/json", headers=headers)
             if answer.status_code != 401:
-                taken.append((f"{how} over HTTP", answer.content, answer.status_code, attempt))
+                taken.append(f"{how} over HTTP: {answer.status_code} {attempt.headers} {attempt.body[:200]!r}")
     assert taken == []
     assert AdapterEvent.objects.count() == 1
     assert QuarantinedDelivery.objects.count() == 0
@@ -217,11 +218,10 @@ def test_changes_without_meaning_are_no_reason_to_refuse(vendor: Vendor, door: s
     assert AdapterEvent.objects.count() == 1
 
 
+@pytest.mark.parametrize("vendor", ["slack_sdk", "standardwebhooks", "svix"], indirect=True)
 def test_the_window_is_as_wide_as_the_vendor_says(vendor: Vendor, door: str) -> None:
     signed_at = vendor.genuine.signed_at
-    if signed_at is None:
-        assert ask(vendor, door, vendor.genuine.attempt).success
-        return
+    assert signed_at
     outcomes = [ask(vendor, door, signed_at(NOW + step)).success for step in (-301, -300, 0, 60, 61)]
     assert outcomes == [False, True, True, True, False]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from datetime import UTC, datetime
 
 import pytest
 
@@ -74,9 +75,7 @@ def test_a_malformed_text_is_refused_with_words_and_without_the_text(form: Secre
     assert caught.value.__cause__ is None
 
 
-@pytest.mark.parametrize(
-    "form", [SecretForm.TEXT, SecretForm.BASE64, SecretForm.WHSEC, SecretForm.USER_AND_PASSWORD]
-)
+@pytest.mark.parametrize("form", [SecretForm.TEXT, SecretForm.BASE64, SecretForm.WHSEC, SecretForm.USER_AND_PASSWORD])
 def test_a_made_secret_is_of_its_form_long_and_new(form: SecretForm) -> None:
     first, second = new_secret(form), new_secret(form)
     assert first != second
@@ -131,6 +130,14 @@ def test_what_is_signed_here_verifies_here(scheme: Scheme) -> None:
     headers = sign(scheme, body=b"body", secret=secret, identifier="msg_1")
     assert all(name == name.lower() for name in headers)
     assert verify(scheme, headers=headers, body=b"body", secrets=[secret]).secret_index == 0
+
+
+@pytest.mark.parametrize("scheme", [scheme for scheme in SIGNED if scheme.signs_clock])
+def test_the_time_is_signed_in_the_unit_of_the_scheme(scheme: Scheme) -> None:
+    secret = new_secret(scheme.secret_form).encode()
+    headers = sign(scheme, body=b"body", secret=secret, timestamp=1_800_000_000, identifier="msg_1")
+    verified = verify(scheme, headers=headers, body=b"body", secrets=[secret])
+    assert verified.signed_at == datetime(2027, 1, 15, 8, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ class GitLabAdapter(Adapter):
         redelivery_horizon=timedelta(days=7),
         delivery_id_header=DELIVERY_HEADER,
         timestamp_tolerance_seconds=300,
-        ordering_key="merge request, issue, branch or tag, pipeline, deployment, release, page, milestone, alert, member",
+        ordering_key="merge request, issue, branch or tag, pipeline, deployment, release, page, milestone, alert",
         rate_limit_headers=RateLimitHeaders(
             limit="ratelimit-limit", remaining="ratelimit-remaining", reset="ratelimit-reset"
         ),

@@ -11,6 +11,8 @@ from django.utils.safestring import SafeString
 
 from connections.admin import ConnectionAdmin, HistoryInline
 from connections.models import ConnectionStatus, IntegrationConnection
+from events.ledger import ledger
+from events.ledger_display import ledger_line
 from integration_adapters import access_admin, schedule_admin
 from polling.admin import BackfillInline, CursorInline
 from polling.services import poll_now
@@ -48,12 +50,17 @@ class ConnectionConsole(ConnectionAdmin):
     change_fieldsets = (
         ("Webhooks", {"fields": ("webhook_diagnosis",)}),
         *ConnectionAdmin.change_fieldsets,
+        ("Conservation", {"fields": ("conservation",)}),
     )
-    readonly_fields = ("webhook_diagnosis", *ConnectionAdmin.readonly_fields)
+    readonly_fields = ("webhook_diagnosis", "conservation", *ConnectionAdmin.readonly_fields)
 
     @column("how they stand")
     def webhook_diagnosis(self, connection: IntegrationConnection) -> SafeString:
         return diagnosis_block(diagnose_connection(connection))
+
+    @column("where its events went")
+    def conservation(self, connection: IntegrationConnection) -> SafeString:
+        return ledger_line(ledger(connection.pk))
 
     def has_webhook_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return request.user.has_perm("webhooks.add_webhookregistration")

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from connections.models import ConnectionStatus, IntegrationConnection
 from events.conservation import conservation
-from events.ledger import Ledger
+from events.ledger_display import ledger_line
 from events.models import UNDELIVERED, AdapterEvent, DeliveryStatus, LedgerCheck
 from polling.models import PollingCursor
 from providers.console.display import span
@@ -85,8 +85,7 @@ def _conservation() -> dict[str, Any]:
     broken = LedgerCheck.objects.exclude(unaccounted=0).select_related("connection").order_by("-checked_at")
     return {
         "known": True,
-        "received": found.total.received,
-        "parts": [(name, getattr(found.total, name)) for name in Ledger.__dataclass_fields__ if name != "received"],
+        "line": ledger_line(found.total),
         "broken": found.broken,
         "rows": broken[:LISTED] if found.broken else (),
         "since": found.since,

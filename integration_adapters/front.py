@@ -31,7 +31,6 @@ _ADDRESS = re.compile(r"/v1/integrations/webhooks/([^/]+)/([^/]+)", re.ASCII)
 ROUTE = "v1/integrations/webhooks/<str:provider_id>/<str:connection_token>"
 _LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 _ALWAYS = (("X-Content-Type-Options", "nosniff"), ("Content-Security-Policy", API_POLICY))
-_FAILED = Answer(500, orjson.dumps(error_body("INTERNAL_ERROR", "Something failed here; the failure is logged.")))
 
 
 class Front:
@@ -68,6 +67,7 @@ def _taken(environ: dict[str, Any], provider_id: str, connection_token: str) -> 
         return take(environ, provider_id, connection_token)
     except Exception:
         log.exception("webhook.failed")
-        return _FAILED
+        body = error_body("INTERNAL_ERROR", "Something failed here; the failure is logged.")
+        return Answer(500, orjson.dumps(body))
     finally:
         database.close_if_unusable_or_obsolete()

@@ -6,7 +6,6 @@ import logging
 import re
 import secrets
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from io import BytesIO
@@ -49,7 +48,7 @@ class Identity(NamedTuple):
         """From a WSGI environment; from now on it stands in every log line of this thread."""
         # ``request.headers`` would turn all of them, for two.
         given = _TRACEPARENT.fullmatch(meta.get("HTTP_TRACEPARENT", ""))
-        trace_id, flags = given.groups() if given else (uuid.uuid4().hex, "00")
+        trace_id, flags = given.groups() if given else (secrets.token_hex(16), "00")
         correlation_id = meta.get("HTTP_X_CORRELATION_ID", "")
         if not _CORRELATION_ID.fullmatch(correlation_id):
             correlation_id = trace_id

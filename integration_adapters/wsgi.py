@@ -1,5 +1,6 @@
 """WSGI entry point."""
 
+import gc
 import os
 
 from django.core.wsgi import get_wsgi_application
@@ -13,3 +14,6 @@ from integration_adapters.front import Front  # noqa: E402
 
 refuse_errors()
 application = Front(django)
+# What was made so far stays; looking through it again and again would only cost time.
+gc.collect()
+gc.freeze()

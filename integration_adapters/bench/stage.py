@@ -182,7 +182,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 def _answers(port: int) -> bool:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2):  # noqa: S310
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2):
             return True
     except urllib.error.HTTPError:
         return True

@@ -51,9 +51,8 @@ def conditions_of(request: HttpRequest) -> tuple[str, dict[str, Any]] | None:
             if name in _CONDITIONS:
                 found[_CONDITIONS[name]] = str(uuid.UUID(value)) if name == "connection" else value
             elif name == "within":
-                found["since"] = timezone.now() - next(
-                    length for key, _, length in MadeWithinFilter.spans if key == value
-                )
+                lengths = {key: length for key, _, length in MadeWithinFilter.spans}
+                found["since"] = timezone.now() - lengths[value]
             elif name in ("received_at_from_0", "received_at_to_0"):
                 end = name.removesuffix("_0")
                 found["since" if end.endswith("from") else "until"] = _moment(value, given.get(f"{end}_1", ""))

@@ -21,6 +21,7 @@ VIEWED = (
     "polling.backfill",
     "events.adapterevent",
     "events.deliveryattempt",
+    "events.replay",
     "actions.normalisedaction",
     "admin.logentry",
     "django_celery_beat.periodictask",

@@ -82,6 +82,7 @@ UNFOLD: dict[str, Any] = {
                     _item("Quarantine", "inventory_2", "webhooks.quarantineddelivery"),
                     _item("Published keys", "vpn_key", "webhooks.publishedkeys"),
                     _item("Failed deliveries", "error", "events.deliveryattempt"),
+                    _item("Replays", "replay", "events.replay"),
                     _item("Actions", "outbound", "actions.normalisedaction"),
                     _item("Connection history", "history", "connections.connectionhistory"),
                     _item("Staff log", "receipt_long", "admin.logentry"),

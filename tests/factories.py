@@ -18,7 +18,7 @@ from events.services import tally
 from providers import registry
 from providers.catalogue import sync_providers
 from providers.verification import new_secret
-from webhooks.models import RegistrationStatus, WebhookRegistration
+from webhooks.models import QuarantinedDelivery, RegistrationStatus, RejectedDelivery, WebhookRegistration
 
 ACME = "acme"
 GLOBEX = "globex"
@@ -109,3 +109,42 @@ def make_registration(connection: IntegrationConnection, **values: Any) -> tuple
         }
     )
     return registration, token, secret
+
+
+def make_rejection(registration: WebhookRegistration, **values: Any) -> RejectedDelivery:
+    """Deliveries that were refused at a door ``at`` some time."""
+    at = values.pop("at", timezone.now())
+    return RejectedDelivery.objects.create(
+        **{
+            "tenant_id": registration.tenant_id,
+            "registration": registration,
+            "connection": registration.connection,
+            "reason": "signature_mismatch",
+            "hour": at.replace(minute=0, second=0, microsecond=0),
+            "number": 3,
+            "first_at": at,
+            "last_at": at,
+            "header_names": ["content-type", "x-hub-signature"],
+            "body_bytes": 120,
+            **values,
+        }
+    )
+
+
+def make_quarantined(registration: WebhookRegistration, **values: Any) -> QuarantinedDelivery:
+    """A verified delivery that could not be read."""
+    return QuarantinedDelivery.objects.create(
+        **{
+            "tenant_id": registration.tenant_id,
+            "registration": registration,
+            "connection": registration.connection,
+            "reason": "unreadable",
+            "detail": "The event has no kind.",
+            "body_hash": secrets.token_bytes(32),
+            "proof": "hmac:1",
+            "headers": {"content-type": "application/json"},
+            "body": pack('{"id": 1}'),
+            "body_bytes": 9,
+            **values,
+        }
+    )

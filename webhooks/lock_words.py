@@ -18,6 +18,7 @@ from providers.verification import (
 
 _SECRETS = {
     SecretForm.TEXT: "any text of 8 characters or more",
+    SecretForm.LONG_TEXT: "any text of 32 characters or more",
     SecretForm.BASE64: "base64",
     SecretForm.WHSEC: "whsec_ and base64 of 24 to 64 bytes",
     SecretForm.PUBLIC_KEY: "the sender's public key: whpk_ and base64, or 64 hexadecimal digits",

@@ -34,8 +34,10 @@ def published_keys(scheme: KeySetScheme) -> Mapping[str, Any] | None:
 
 
 def ask_for_newer(url: str) -> None:
-    """Note that a request named a key this set does not hold."""
-    PublishedKeys.objects.update_or_create(url=url, defaults={"wanted_at": Now()})
+    """Note that a request named a key this set does not hold; written once a minute, however many ask."""
+    PublishedKeys.objects.get_or_create(url=url)
+    rested = Q(wanted_at=None) | Q(wanted_at__lte=Now() - RETRY_AFTER)
+    PublishedKeys.objects.filter(rested, url=url).update(wanted_at=Now())
 
 
 def refresh_published_keys() -> int:

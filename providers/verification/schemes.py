@@ -160,7 +160,7 @@ class JwtScheme:
 
     token: Header = Header(name="authorization", prefix="Bearer ")
     leeway_seconds: int = 30
-    secret_form: SecretForm = SecretForm.TEXT
+    secret_form: SecretForm = SecretForm.LONG_TEXT
     signs_clock: Literal[False] = False
     covers_body: Literal[False] = False
 

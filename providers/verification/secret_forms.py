@@ -20,6 +20,8 @@ class SecretForm(StrEnum):
 
     TEXT = "text"
     """The key is the UTF-8 text itself."""
+    LONG_TEXT = "long_text"
+    """As text, of at least 32 bytes: shorter keys are refused for signed tokens (RFC 7518, section 3.2)."""
     BASE64 = "base64"
     """The key is what the base64 text decodes to."""
     WHSEC = "whsec"
@@ -37,6 +39,10 @@ class SecretForm(StrEnum):
 def key_of(form: SecretForm, text: bytes) -> bytes:
     """The key behind the text of a secret. Raises ``ValueError`` with words for the person who gave it."""
     match form:
+        case SecretForm.LONG_TEXT:
+            if len(text) < SECRET_BYTES:
+                raise ValueError(f"must have at least {SECRET_BYTES} characters")
+            return text
         case SecretForm.BASE64:
             return _decoded(text, "must be base64")
         case SecretForm.WHSEC:
@@ -62,7 +68,7 @@ def key_of(form: SecretForm, text: bytes) -> bytes:
 def new_secret(form: SecretForm) -> str:
     """A new random secret of 32 bytes. Raises ``ValueError`` where only the provider can give it."""
     match form:
-        case SecretForm.TEXT:
+        case SecretForm.TEXT | SecretForm.LONG_TEXT:
             return secrets.token_urlsafe(SECRET_BYTES)
         case SecretForm.BASE64:
             return base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()

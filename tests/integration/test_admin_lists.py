@@ -22,9 +22,18 @@ from events.models import AdapterEvent, DeliveryAttempt, DeliveryStatus, Source
 from integration_adapters.roles import AUDITOR, OPERATOR
 from polling.models import Backfill, PollingCursor
 from providers.console.filters import first_key_at
-from tests.factories import ACME, GLOBEX, make_action, make_connection, make_event, make_registration
+from tests.factories import (
+    ACME,
+    GLOBEX,
+    make_action,
+    make_connection,
+    make_event,
+    make_quarantined,
+    make_registration,
+    make_rejection,
+)
 from tests.staff import list_of, operator, page_of, signed_in
-from webhooks.models import WebhookRegistration
+from webhooks.models import QuarantinedDelivery, RejectedDelivery, WebhookRegistration
 
 pytestmark = pytest.mark.django_db
 
@@ -72,6 +81,8 @@ def make_attempt(connection: IntegrationConnection) -> DeliveryAttempt:
 MAKERS: dict[type[Model], Callable[[IntegrationConnection], Model]] = {
     IntegrationConnection: lambda row: row,
     WebhookRegistration: lambda row: make_registration(row)[0],
+    RejectedDelivery: lambda row: make_rejection(make_registration(row)[0]),
+    QuarantinedDelivery: lambda row: make_quarantined(make_registration(row)[0]),
     PollingCursor: make_cursor,
     Backfill: make_backfill,
     AdapterEvent: make_event,
@@ -79,7 +90,14 @@ MAKERS: dict[type[Model], Callable[[IntegrationConnection], Model]] = {
     NormalisedAction: make_action,
     ConnectionHistory: make_history,
 }
-EVIDENCE = [AdapterEvent, DeliveryAttempt, NormalisedAction, ConnectionHistory]
+EVIDENCE = [
+    AdapterEvent,
+    DeliveryAttempt,
+    NormalisedAction,
+    ConnectionHistory,
+    RejectedDelivery,
+    QuarantinedDelivery,
+]
 models = pytest.mark.parametrize("model", MAKERS, ids=lambda model: model._meta.model_name)
 
 

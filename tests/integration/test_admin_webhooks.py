@@ -10,10 +10,9 @@ from connections.services import waive_signatures
 from events.models import AdapterEvent
 from providers.catalogue import sync_providers
 from providers.spi import ProviderEvent, WebhookRequest
-from tests.factories import make_connection, make_event, make_registration
+from tests.factories import make_connection, make_event, make_quarantined, make_registration, make_rejection
 from tests.hub_provider import Hub, HubWebhook, hub_connection, post
 from tests.integration.test_admin_verbs import logged, press
-from tests.integration.test_webhook_evidence import make_rejection
 from tests.staff import auditor, list_of, operator, page_of, said, select
 from webhooks.models import (
     PublishedKeys,
@@ -244,10 +243,7 @@ def test_a_quarantined_delivery_is_read_again_from_its_page(hub: Hub, monkeypatc
 
 def test_a_selection_is_read_again_and_what_cannot_be_stays(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = quarantined(hub, monkeypatch)
-    make = {"tenant_id": kept.tenant_id, "registration": kept.registration, "connection": kept.connection}
-    hopeless = QuarantinedDelivery.objects.create(
-        reason="unreadable", body_hash=b"x" * 32, body=kept.body, body_bytes=1, headers={}, **make
-    )
+    hopeless = make_quarantined(kept.registration, headers={})
 
     def events(_: HubWebhook, request: WebhookRequest) -> list[ProviderEvent]:
         return [] if request.headers else [][0]

@@ -15,11 +15,10 @@ from connections.services import waive_signatures
 from events.models import DeliveryStatus
 from providers.spi import TEST_DELIVERY
 from tests.api import CONNECTIONS, client_of
-from tests.factories import make_connection, make_event, make_registration
+from tests.factories import make_connection, make_event, make_quarantined, make_registration, make_rejection
 from tests.hub_provider import Hub, hub_connection
-from tests.integration.test_webhook_evidence import make_rejection
 from webhooks.diagnosis import EVENTS_LOOKED_AT, Diagnosis, diagnose, diagnose_connection
-from webhooks.models import QuarantinedDelivery, RegistrationStatus, WebhookRegistration
+from webhooks.models import RegistrationStatus, WebhookRegistration
 
 pytestmark = pytest.mark.django_db
 
@@ -38,19 +37,6 @@ def door(connection: IntegrationConnection | None = None, **values: Any) -> Webh
 def line(registration: WebhookRegistration) -> Diagnosis:
     row = WebhookRegistration.objects.select_related("connection").get(pk=registration.pk)
     return diagnose([row])[row.pk]
-
-
-def quarantine(registration: WebhookRegistration, number: int) -> None:
-    for index in range(number):
-        QuarantinedDelivery.objects.create(
-            tenant_id=registration.tenant_id,
-            registration=registration,
-            connection=registration.connection,
-            reason="unreadable",
-            body_hash=index.to_bytes(32, "big"),
-            body=b"",
-            body_bytes=0,
-        )
 
 
 def test_a_door_that_takes_deliveries_is_fine() -> None:
@@ -121,7 +107,8 @@ def test_too_many_deliveries_are_told_as_such() -> None:
 def test_a_quarantine_that_fills_needs_attention_and_a_full_one_fails(settings: Any) -> None:
     settings.WEBHOOK_QUARANTINE_SIZE = 3
     unreadable = door()
-    quarantine(unreadable, 2)
+    for _ in range(2):
+        make_quarantined(unreadable)
     found = line(unreadable)
     assert (found.state, found.code) == ("attention", "quarantined")
     assert "2 of at most 3" in found.summary
@@ -208,7 +195,7 @@ def test_the_most_urgent_finding_comes_first_and_the_others_behind_it() -> None:
     troubled = door(last_received_at=minutes(30))
     make_rejection(troubled, at=minutes(2))
     make_rejection(troubled, reason="rate_limited", at=minutes(2))
-    quarantine(troubled, 1)
+    make_quarantined(troubled)
     found = line(troubled)
     assert found.code == "refused"
     assert [other.partition(" ")[2][:20] for other in found.others] == ["deliveries were put ", "came through that co"]

@@ -13,7 +13,7 @@ from django.utils import timezone
 from connections.tenancy import TENANT_READER
 from events.models import AdapterEvent
 from tests.api import CONNECTIONS, client_of, error_of
-from tests.factories import ACME, GLOBEX, make_connection, make_registration
+from tests.factories import ACME, GLOBEX, make_connection, make_registration, make_rejection
 from tests.hub_provider import Hub, hub_connection, post
 from webhooks import evidence
 from webhooks.evidence import purge_evidence
@@ -29,25 +29,6 @@ CANARY = "ghp_" + "c4nary" * 6
 @pytest.fixture(autouse=True)
 def _fresh_counts() -> None:
     evidence._counts.clear()
-
-
-def make_rejection(registration: WebhookRegistration, **values: Any) -> RejectedDelivery:
-    at = values.pop("at", timezone.now())
-    return RejectedDelivery.objects.create(
-        **{
-            "tenant_id": registration.tenant_id,
-            "registration": registration,
-            "connection": registration.connection,
-            "reason": "signature_mismatch",
-            "hour": at.replace(minute=0, second=0, microsecond=0),
-            "number": 3,
-            "first_at": at,
-            "last_at": at,
-            "header_names": ["content-type", "x-hub-signature"],
-            "body_bytes": 120,
-            **values,
-        }
-    )
 
 
 def test_a_refusal_is_kept_with_its_reason_and_header_names_and_nothing_else(hub: Hub) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from connections.errors import ServiceError
 from connections.models import ConnectionHistory, ConnectionStatus
@@ -13,11 +15,13 @@ from connections.services import verify_connection
 from events.ledger import ledger
 from events.models import AdapterEvent
 from providers.catalogue import sync_providers
-from tests.factories import make_connection, make_registration
+from providers.console.filters import first_key_at
+from tests.factories import make_connection, make_quarantined, make_registration
 from tests.hub_provider import Hub, HubWebhook, hub_connection, post
 from webhooks.models import QuarantinedDelivery, RejectedDelivery
 from webhooks.quarantine import discard, read_again
 from webhooks.registrations import create_shared_registration, delete_registration, suspend_registration
+from webhooks.tasks import purge
 
 pytestmark = pytest.mark.django_db
 
@@ -158,18 +162,19 @@ def test_two_people_reading_it_again_store_it_once(hub: Hub, broken: pytest.Monk
     assert AdapterEvent.objects.count() == 1
 
 
+def test_what_nobody_dealt_with_goes_with_the_events_of_its_age(settings: Any) -> None:
+    registration, _, _ = make_registration(make_connection())
+    for days in (31, 29):
+        made = timezone.now() - timedelta(days=days)
+        make_quarantined(registration, quarantine_id=first_key_at(made), detail=f"{days} days")
+    assert [purge(), purge()] == [1, 0]
+    assert QuarantinedDelivery.objects.get().detail == "29 days"
+
+
 def test_discarding_leaves_who_did_it_and_why() -> None:
     connection = make_connection()
     registration, _, _ = make_registration(connection)
-    row = QuarantinedDelivery.objects.create(
-        tenant_id=connection.tenant_id,
-        registration=registration,
-        connection=connection,
-        reason="unreadable",
-        body_hash=b"h" * 32,
-        body=b"",
-        body_bytes=0,
-    )
+    row = make_quarantined(registration)
     discard(row, actor="staff:ravi", reason=f"A test of ours, sent with {CANARY}.")
     assert not QuarantinedDelivery.objects.exists()
     entry = ConnectionHistory.objects.get(operation="quarantine_discarded")

@@ -31,6 +31,7 @@ TEXT = base64.b64encode(KEY)
 
 GOOD = [
     (SecretForm.TEXT, b"s\xc3\xa9cret", b"s\xc3\xa9cret"),
+    (SecretForm.LONG_TEXT, b"k" * 32, b"k" * 32),
     (SecretForm.BASE64, TEXT, KEY),
     (SecretForm.WHSEC, b"whsec_" + TEXT, KEY),
     (SecretForm.WHSEC, b"whsec_" + base64.b64encode(KEY[:24]), KEY[:24]),
@@ -42,6 +43,7 @@ GOOD = [
 ]
 BAD = [
     (SecretForm.TEXT, b"", "empty"),
+    (SecretForm.LONG_TEXT, b"k" * 31, "at least 32"),
     (SecretForm.BASE64, b"", "base64"),
     (SecretForm.BASE64, b"no base64!", "base64"),
     (SecretForm.BASE64, TEXT + b"\n", "base64"),
@@ -75,7 +77,9 @@ def test_a_malformed_text_is_refused_with_words_and_without_the_text(form: Secre
     assert caught.value.__cause__ is None
 
 
-@pytest.mark.parametrize("form", [SecretForm.TEXT, SecretForm.BASE64, SecretForm.WHSEC, SecretForm.USER_AND_PASSWORD])
+@pytest.mark.parametrize(
+    "form", [SecretForm.TEXT, SecretForm.LONG_TEXT, SecretForm.BASE64, SecretForm.WHSEC, SecretForm.USER_AND_PASSWORD]
+)
 def test_a_made_secret_is_of_its_form_long_and_new(form: SecretForm) -> None:
     first, second = new_secret(form), new_secret(form)
     assert first != second

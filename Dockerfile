@@ -22,6 +22,5 @@ RUN SECRET_KEY=build SECRETS_KEYS=YnVpbGQtdGltZS1vbmx5LW5ldmVyLWEtcmVhbC1rZXk= \
 USER app
 EXPOSE 8000
 HEALTHCHECK --interval=15s --timeout=5s --start-period=20s --retries=3 CMD ["python", "-m", "integration_adapters.healthcheck"]
-# WEB_WORKERS processes of WEB_THREADS threads; each thread holds one database connection. The processes add up their
-# counters in a directory that starts empty.
-CMD ["sh", "-c", "export PROMETHEUS_MULTIPROC_DIR=/tmp/metrics; rm -rf /tmp/metrics; mkdir /tmp/metrics; exec granian --interface wsgi --host 0.0.0.0 --port 8000 --no-ws --workers ${WEB_WORKERS:-2} --blocking-threads ${WEB_THREADS:-4} --respawn-failed-workers --workers-kill-timeout 30 integration_adapters.wsgi:application"]
+# WEB_WORKERS processes of WEB_THREADS threads; each thread holds one database connection.
+CMD ["python", "-m", "integration_adapters.web"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -115,7 +115,7 @@ class ConnectionAdmin(ConsoleAdmin):
     actions: Any = ("verify", "suspend", "resume")
     actions_row: Any = ("verify", "suspend", "resume")
     actions_detail: Any = ("verify", "suspend", "resume", "waive", "withdraw", "remove")
-    readonly_fields = (
+    readonly_fields: ClassVar[Any] = (
         "provider",
         "tenant_id",
         "status_label",
@@ -131,7 +131,7 @@ class ConnectionAdmin(ConsoleAdmin):
         "made_exactly",
         "changed_exactly",
     )
-    change_fieldsets = (
+    change_fieldsets: Any = (
         (
             "Health",
             {

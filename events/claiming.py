@@ -71,14 +71,16 @@ WITH RECURSIVE ring (tenant_id, due, begun, place, found) AS (
     FROM ring CROSS JOIN LATERAL ({_NEXT_TENANT.format(after="ring.tenant_id")}) AS next
     WHERE ring.found < %(limit)s AND next.tenant_id <> ring.begun
 ), waiting AS MATERIALIZED (
-    SELECT queue.*, turns.place, row_number() OVER (PARTITION BY turns.place ORDER BY queue.next_attempt_at) AS turn
+    SELECT queue.*, turns.place, row_number() OVER (
+        PARTITION BY turns.place ORDER BY queue.next_attempt_at, queue.event_id
+    ) AS turn
     FROM (SELECT tenant_id, place, count(*) OVER () AS tenants FROM ring WHERE due) AS turns
     CROSS JOIN LATERAL (
         SELECT e.event_id, e.connection_id, e.ordering_key, e.delivery_status, e.next_attempt_at, e.updated_at
         FROM adapter_events e
         WHERE e.tenant_id = turns.tenant_id AND e.delivery_status IN ('pending', 'failed')
           AND e.next_attempt_at <= statement_timestamp()
-        ORDER BY e.next_attempt_at LIMIT GREATEST(%(window)s / turns.tenants, 1)
+        ORDER BY e.next_attempt_at, e.event_id LIMIT GREATEST(%(window)s / turns.tenants, 1)
     ) AS queue
 ), judged AS MATERIALIZED (
     SELECT waiting.*, waiting.ordering_key <> '' AND EXISTS (

@@ -117,7 +117,7 @@ class AdapterEvent(models.Model):
         indexes = [
             # By tenant, so that the claim finds who waits without walking through one tenant's backlog.
             models.Index(
-                fields=["tenant_id", "next_attempt_at"],
+                fields=["tenant_id", "next_attempt_at", "event_id"],
                 condition=models.Q(delivery_status__in=["pending", "failed"]),
                 name="event_due_by_tenant",
             ),

@@ -154,7 +154,8 @@ def _known_producers(
             connection=connection,
             defaults={"tenant_id": tenant_id, "signal_types": signal_types, "schema_version": SCHEMA_VERSION},
         )
-    release(batch, [event for event in events if event.connection_id in late])
+    if late:
+        release(batch, [event for event in events if event.connection_id in late])
     for event in events:
         if event.connection_id in refused:
             _mark_failed(batch, event, refused[event.connection_id], done)
@@ -189,7 +190,8 @@ def _send(
         batch, [(e, sealed[e.pk]) for e, r in zip(events, results, strict=True) if r.outcome == "delivered"], done
     )
     lost = [(e, r) for e, r in zip(events, results, strict=True) if r.outcome != "delivered"]
-    forget_producers({e.connection_id for e, r in lost if r.outcome == "register"})
+    if forgotten := {e.connection_id for e, r in lost if r.outcome == "register"}:
+        forget_producers(forgotten)
     for event, result in lost:
         _mark_failed(batch, event, result, done)
 

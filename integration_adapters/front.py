@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 import structlog
-from django.db import connection as database
+from django.db import DEFAULT_DB_ALIAS, connections
 
 from connections.errors import error_body
 from integration_adapters.middleware import API_POLICY, Identity, tell
@@ -62,6 +62,7 @@ class Front:
 
 def _taken(environ: dict[str, Any], provider_id: str, connection_token: str) -> Answer:
     # What Django does around a request: a connection that broke or is too old is not used again.
+    database = connections[DEFAULT_DB_ALIAS]
     database.close_if_unusable_or_obsolete()
     try:
         return take(environ, provider_id, connection_token)

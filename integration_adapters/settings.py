@@ -121,9 +121,8 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     VAR_DIR.mkdir(exist_ok=True)
 else:
     DATABASES["default"]["ENGINE"] = "integration_adapters.database"
-    # Of the few statements bound by the server; a pooler that mixes sessions must know prepared statements.
-    PREPARED = env.bool("DATABASE_PREPARED_STATEMENTS", True)
-    DATABASES["default"].setdefault("OPTIONS", {})["prepare_threshold"] = 1 if PREPARED else None
+# For the one statement of every webhook; a pooler that mixes sessions must know prepared statements.
+DATABASE_PREPARED_STATEMENTS: bool = env.bool("DATABASE_PREPARED_STATEMENTS", True)
 
 REDIS_URL: str = env.str("REDIS_URL", "") or "redis://127.0.0.1:6379/0"
 # What a process may remember by itself for seconds: answers of the identity service. It needs no Redis.
@@ -286,7 +285,7 @@ WEBHOOK_EVIDENCE_DAYS: int = env.int("WEBHOOK_EVIDENCE_DAYS", 14)
 WEBHOOK_SECRET_GRACE_SECONDS: int = env.int("WEBHOOK_SECRET_GRACE_SECONDS", 24 * 3600)
 
 # Delivery
-DELIVERY_BATCH_SIZE: int = env.int("DELIVERY_BATCH_SIZE", 200)
+DELIVERY_BATCH_SIZE: int = env.int("DELIVERY_BATCH_SIZE", 500)
 DELIVERY_LEASE_SECONDS: int = env.int("DELIVERY_LEASE_SECONDS", 60)
 DELIVERY_GIVE_UP_HOURS: int = env.int("DELIVERY_GIVE_UP_HOURS", 24)
 EVENT_RETENTION_DAYS: int = env.int("EVENT_RETENTION_DAYS", 30)

@@ -27,9 +27,9 @@ def command(
     threads: int = THREADS,
     stop_seconds: int = 30,
 ) -> list[str]:
-    """The server's command line."""
+    """What Python is to be started with."""
     return [
-        *(sys.executable, "-m", "granian", "--interface", "wsgi", "--http", "1", "--no-ws"),
+        *("-m", "granian", "--interface", "wsgi", "--http", "1", "--no-ws"),
         *("--host", host, "--port", str(port)),
         *("--workers", str(workers), "--blocking-threads", str(threads)),
         *("--respawn-failed-workers", "--workers-kill-timeout", str(stop_seconds)),
@@ -49,7 +49,7 @@ def main() -> None:
         workers=int(given.get("WEB_WORKERS") or WORKERS),
         threads=int(given.get("WEB_THREADS") or THREADS),
     )
-    os.execv(words[0], words)  # noqa: S606
+    os.execv(sys.executable, [sys.executable, *words])  # noqa: S606
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ REDACTED = "[redacted]"
 MAX_DEPTH = 64
 _LONGEST_KEPT = 64
 _CONTAINERS = (dict, list)
+_SCALARS = frozenset((str, int, float, bool, type(None)))
 
 # The word must be the whole key or its last part (``user_password``), so ``secret_type`` and
 # ``token_expired_at`` stay readable.
@@ -113,7 +114,8 @@ def _is_deeper(value: Any, levels: int) -> bool:
             item
             for container in level
             for item in (container.values() if isinstance(container, dict) else container)
-            if isinstance(item, _CONTAINERS)
+            # Most are told by a look at the type.
+            if type(item) not in _SCALARS and isinstance(item, _CONTAINERS)
         ]
         if not level:
             return False

@@ -156,8 +156,8 @@ class RegistrationAdmin(RegistrationColumns, ConsoleAdmin):
                 ("Proof", {"fields": ("scheme", "secret")}),
             )
         if "shared" in request.GET:
-            whose = "The one webhook of an app that many tenants have installed."
-            return ((None, {"fields": ("provider", "secret"), "description": whose}),)
+            about = "The one webhook of an app that many tenants have installed."
+            return ((None, {"fields": ("provider", "secret"), "description": about}),)
         return (
             (None, {"fields": ("connection",), "description": "Whose webhook is it? The next page asks the rest."}),
         )

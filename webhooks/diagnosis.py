@@ -29,6 +29,8 @@ EVENTS_LOOKED_AT = 100
 QUIET_AFTER = timedelta(days=7)
 # A new door that is silent for less is simply new.
 STILL_NEW = timedelta(minutes=15)
+# Retries of the provider, and hooks that seldom fire, may still come with the old secret.
+OLD_SECRET_IDLE = timedelta(minutes=30)
 # Told of in another way than as a refusal.
 _TOLD_APART = ("rate_limited", "quarantine_full", "unrouted")
 
@@ -59,7 +61,8 @@ class _Facts:
     registration: WebhookRegistration
     now: datetime
     refused: list[RejectedDelivery] = field(default_factory=list)
-    quarantined: int = 0
+    quarantined: dict[str, int] = field(default_factory=dict)
+    """Unread deliveries by reason; each reason has room of its own."""
     events: list[tuple[str, str, str]] = field(default_factory=list)
     """Newest first: delivery status, reason for being ignored, code of the last error."""
 
@@ -76,9 +79,9 @@ def diagnose(registrations: Sequence[WebhookRegistration]) -> dict[uuid.UUID, Di
         registration__in=facts, hour__gte=recently.replace(minute=0, second=0, microsecond=0), last_at__gte=recently
     ):
         facts[refused.registration_id].refused.append(refused)
-    kept = QuarantinedDelivery.objects.filter(registration__in=facts).order_by().values_list("registration_id")
-    for registration_id, number in kept.annotate(Count("pk")):
-        facts[registration_id].quarantined = number
+    kept = QuarantinedDelivery.objects.filter(registration__in=facts).order_by()
+    for registration_id, reason, number in kept.values_list("registration_id", "reason").annotate(Count("pk")):
+        facts[registration_id].quarantined[reason] = number
     for connection_id in {row.connection_id for row in registrations if row.connection_id}:
         newest = AdapterEvent.objects.filter(connection_id=connection_id).order_by("-event_id")
         columns = ("registration_id", "delivery_status", "ignored_reason", "last_error_code")
@@ -178,12 +181,14 @@ def _limited(facts: _Facts) -> Diagnosis | None:
 def _unread(facts: _Facts) -> Diagnosis | None:
     if not facts.quarantined:
         return None
-    if facts.quarantined >= settings.WEBHOOK_QUARANTINE_SIZE:
+    # Of an account nobody connected deliveries are taken even when there is no room to keep them.
+    most = max((number for reason, number in facts.quarantined.items() if reason != "unrouted"), default=0)
+    if most >= settings.WEBHOOK_QUARANTINE_SIZE:
         reason = explained("quarantine_full")
         return Diagnosis(State.FAILING, "quarantine_full", f"Deliveries are put off: {reason.words}.", reason.advice)
-    number = f"{facts.quarantined} of at most {settings.WEBHOOK_QUARANTINE_SIZE} quarantined"
-    summary = f"Deliveries came through that could not be read: {number}."
-    advice = "Quarantined deliveries in the admin says why; read them again after a fix, or discard them."
+    told = ", ".join(f"{number} because {explained(name).words}" for name, number in sorted(facts.quarantined.items()))
+    summary = f"Deliveries came through that could not be read: {told}."
+    advice = "Staff see why under Quarantine in the admin, and read them again after a fix or discard them."
     return Diagnosis(State.ATTENTION, "quarantined", summary, advice)
 
 
@@ -274,7 +279,9 @@ def old_secret_note(row: WebhookRegistration) -> str:
         return ""
     last = max(filter(None, (row.previous_secret_used_at, row.secret_since, row.created_at)))
     idle = f"Nothing has used the old secret for {span(now - last)}"
-    return f"{idle}: it can go." if row.secret_used_at else f"{idle}, and nothing the new one yet."
+    if row.secret_used_at is None:
+        return f"{idle}, and nothing the new one yet."
+    return f"{idle}: it can go." if now - last >= OLD_SECRET_IDLE else f"{idle}; wait a while before it goes."
 
 
 def scheme_of(row: WebhookRegistration) -> Scheme | None:

@@ -6,7 +6,7 @@ No session, no bearer token, no parsed body: the raw stream under the provider's
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, cast
 
 import orjson
 import structlog
@@ -26,6 +26,12 @@ log = structlog.get_logger(__name__)
 _CHUNK_BYTES = 64 * 1024
 # A sender that is cut off in mid-body never reads our answer, so a bounded rest is read and thrown away.
 _DISCARD_LIMIT_BYTES = 32 * 1024 * 1024
+
+
+class Readable(Protocol):
+    """A request's body."""
+
+    def read(self, size: int, /) -> bytes: ...
 
 
 class Answer(NamedTuple):
@@ -87,16 +93,16 @@ def _query(text: str) -> dict[str, str]:
     return {name: str(values[0]) for name, values in lists if len(values) == 1}
 
 
-def _stream(meta: Mapping[str, Any]) -> IO[bytes]:
-    stream: IO[bytes] = meta["wsgi.input"]
+def _stream(meta: Mapping[str, Any]) -> Readable:
+    stream: Any = meta["wsgi.input"]
     # A chunked body has no length and ends by itself; any other may not be read further than it goes.
     if "chunked" in meta.get("HTTP_TRANSFER_ENCODING", "").lower():
-        return stream
+        return cast("Readable", stream)
     length = meta.get("CONTENT_LENGTH") or "0"
     return LimitedStream(stream, int(length) if length.isascii() and length.isdigit() else 0)
 
 
-def _read(stream: IO[bytes], limit: int) -> bytes | None:
+def _read(stream: Readable, limit: int) -> bytes | None:
     """The body, or ``None`` if it is larger than ``limit`` bytes; memory stays bounded whatever is sent."""
     parts: list[bytes] = []
     size = 0

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from urllib.parse import parse_qsl, urlencode
 
 import structlog
 from django.conf import settings
@@ -17,7 +18,8 @@ from django.utils import timezone
 
 from events.compression import pack
 from providers.console.filters import first_key_at
-from providers.redaction import is_secret_key, redact_text
+from providers.document import parse_json
+from providers.redaction import REDACTED, is_secret_key, redact_text, redacted_json
 from providers.spi import WebhookRequest
 from providers.verification import Verified
 from webhooks.lookup import Door
@@ -28,6 +30,7 @@ log = structlog.get_logger(__name__)
 MAX_HEADER_NAMES = 60
 MAX_HEADER_NAME_LENGTH = 100
 MAX_KEPT_VALUE = 500
+MAX_FORM_FIELDS = 100
 FLUSH_SECONDS = 1.0
 PURGED_A_BATCH = 1000
 # Headers that prove the sender, or belong to the way here, are of no use for reading the body again.
@@ -105,23 +108,54 @@ def quarantine(
     kept = QuarantinedDelivery.objects.filter(registration=door.registration, reason=reason)
     if not kept.filter(body_hash=body_hash).exists() and kept.count() >= settings.WEBHOOK_QUARANTINE_SIZE:
         return False
-    text = request.body.decode("utf-8", "replace").replace("\x00", "\ufffd")
+    text, note = _redacted(request)
     row = QuarantinedDelivery(
         tenant_id=door.registration.tenant_id,
         registration=door.registration,
         connection=door.connection,
         reason=reason,
-        detail=redact_text(detail)[:500],
+        detail=f"{redact_text(detail)[:400]} {note}".strip(),
         body_hash=body_hash,
         signature_hash=verified.fingerprint if verified is not None else None,
         proof=proof,
         headers=_kept(request.headers.items()),
         query=_kept(request.query.items()),
-        body=pack(redact_text(text, emails=settings.REDACT_EMAILS)),
+        body=pack(text),
         body_bytes=len(request.body),
     )
     QuarantinedDelivery.objects.bulk_create([row], ignore_conflicts=True)
     return True
+
+
+def _redacted(request: WebhookRequest) -> tuple[str, str]:
+    """The body as it may be kept, and a remark for people.
+
+    Secrets are told by the names beside them, so only what has names is kept: JSON, and forms.
+    """
+    emails = settings.REDACT_EMAILS
+    try:
+        return redacted_json(parse_json(request.body), emails=emails).decode(), ""
+    except (ValueError, TypeError):
+        pass
+    if request.header("content-type").startswith("application/x-www-form-urlencoded"):
+        try:
+            fields = parse_qsl(request.body.decode(), strict_parsing=True, max_num_fields=MAX_FORM_FIELDS)
+        except ValueError:
+            fields = []
+        if fields:
+            return urlencode([(name, _redacted_field(name, value, emails=emails)) for name, value in fields]), ""
+    return "", "Neither JSON nor a form, so the body is not kept."
+
+
+def _redacted_field(name: str, value: str, *, emails: bool) -> str:
+    if is_secret_key(name):
+        return REDACTED
+    try:
+        parsed = parse_json(value.encode())
+    except ValueError:
+        parsed = value
+    is_document = isinstance(parsed, dict | list)
+    return redacted_json(parsed, emails=emails).decode() if is_document else redact_text(value, emails=emails)
 
 
 def _kept(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:

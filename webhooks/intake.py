@@ -25,7 +25,7 @@ from providers.verification import KeySetScheme, KeysUnavailable, SignatureRejec
 from webhooks.evidence import note_refusal, quarantine
 from webhooks.limits import wait_for
 from webhooks.lookup import Door, routed_connections
-from webhooks.metrics import WEBHOOKS
+from webhooks.metrics import count_webhook
 from webhooks.opening import opened
 from webhooks.published_keys import ask_for_newer, published_keys
 from webhooks.replay import WebhookReplayProtection
@@ -85,7 +85,9 @@ def _acknowledged(door: Door, request: WebhookRequest, result: WebhookResult) ->
     if not result.success or result.reply is not None:
         return result
     with suppress(UnreadablePayload):
-        return replace(result, reply=door.webhook.acknowledgement(request))
+        reply = door.webhook.acknowledgement(request)
+        if reply is not None:
+            return replace(result, reply=reply)
     return result
 
 
@@ -295,8 +297,6 @@ def _evidence(door: Door, reason: str, headers: Mapping[str, str], body_bytes: i
 
 
 def _count(door: Door | None, result: WebhookResult) -> None:
-    WEBHOOKS.labels(
-        provider=door.registration.provider_id if door else "unknown",
-        tenant=door.registration.tenant_id if door else "unknown",
-        outcome=result.outcome,
-    ).inc()
+    registration = door.registration if door is not None else None
+    provider, tenant = (registration.provider_id, registration.tenant_id) if registration else ("unknown", "unknown")
+    count_webhook(provider, tenant, result.outcome)

@@ -32,11 +32,12 @@ _MAX_HOLDERS = 50_000
 def wait_for(connection: IntegrationConnection) -> int | None:
     """Seconds until another delivery of this connection may be taken, or ``None`` if it may be taken now."""
     holders = (
-        (settings.WEBHOOK_RATE_PER_CONNECTION, f"connection:{connection.pk.hex}"),
+        (settings.WEBHOOK_RATE_PER_CONNECTION, f"connection:{connection.pk}"),
         (settings.WEBHOOK_RATE_PER_TENANT, f"tenant:{connection.tenant_id}"),
     )
+    counter = _counter()
     for limit, holder in holders:
-        waited = _counter().spend(limit, holder)
+        waited = counter.spend(limit, holder)
         if waited is not None:
             return waited
     return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import psycopg
 from django.db import connection as database
 
 # Every write puts a row at another place, and every transaction leaves another mark; a place is used again later.
@@ -17,10 +16,7 @@ def row_versions(token_hash: bytes) -> str | None:
     """Marks of the registration and its connection; ``None``: there is none, or the database cannot tell."""
     if database.vendor != "postgresql":
         return None
-    database.close_if_health_check_failed()
-    database.ensure_connection()
-    bound = psycopg.Cursor(database.connection)
-    with database.make_debug_cursor(bound) if database.queries_logged else database.make_cursor(bound) as cursor:
+    with database.cursor() as cursor:
         cursor.execute(_STATEMENT, [token_hash])
         found = cursor.fetchone()
     return str(found[0]) if found is not None else None

@@ -11,6 +11,7 @@ from functools import cache
 
 import redis
 import structlog
+from redis.connection import ConnectionInterface
 
 log = structlog.get_logger(__name__)
 
@@ -48,16 +49,16 @@ def note(url: str, name: str, seconds: int) -> bool | None:
 def _asked(url: str, packed: bytes) -> bool:
     connection = _connection(url)
     try:
-        connection.send_packed_command([packed], check_health=False)
+        connection.send_packed_command([packed], check_health=False)  # type: ignore[no-untyped-call]
         return connection.read_response() is not None
     except BaseException:
         # An answer that comes late must not be taken for that of the next question.
-        connection.disconnect()
+        connection.disconnect()  # type: ignore[no-untyped-call]
         raise
 
 
-def _connection(url: str) -> redis.Connection:
-    kept: dict[str, redis.Connection] = _local.__dict__.setdefault("connections", {})
+def _connection(url: str) -> ConnectionInterface:
+    kept: dict[str, ConnectionInterface] = _local.__dict__.setdefault("connections", {})
     connection = kept.get(url)
     if connection is None:
         connection = kept[url] = _pool(url).make_connection()

@@ -68,7 +68,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='adapterevent',
-            index=models.Index(condition=models.Q(('delivery_status__in', ['pending', 'failed'])), fields=['tenant_id', 'next_attempt_at'], name='event_due_by_tenant'),
+            index=models.Index(condition=models.Q(('delivery_status__in', ['pending', 'failed'])), fields=['tenant_id', 'next_attempt_at', 'event_id'], name='event_due_by_tenant'),
         ),
         migrations.AddIndex(
             model_name='adapterevent',

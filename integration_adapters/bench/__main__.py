@@ -28,6 +28,7 @@ def _options() -> argparse.Namespace:
     one.add_argument("--json", type=Path, metavar="FILE", help="write all figures there as well")
     one.add_argument("--seconds", type=float, default=5.0, help="of each measured round (default 5)")
     one.add_argument("--rounds", type=int, default=5, help="of road, bare view and pgbench each (default 5)")
+    one.add_argument("--size", type=int, action="append", help="bytes of a body (default 8000 and 25000); repeatable")
     one.add_argument("--long", action="store_true", help="watch memory over 200 000 requests instead of 20 000")
     one.add_argument("--only", choices=webhooks.PARTS, action="append", help="leave the other parts out; repeatable")
     one.add_argument("--workers", type=int, default=web.WORKERS, help="web processes")

@@ -39,7 +39,7 @@ _SECRET = os.environ["BENCH_SECRET"].encode()
 _local = threading.local()
 
 
-def receive(request: HttpRequest, token: str) -> HttpResponse:
+def receive(request: HttpRequest) -> HttpResponse:
     body = request.body
     signature = hmac.digest(_SECRET, body, "sha256").hex()
     if not hmac.compare_digest(f"sha256={signature}", request.headers.get("X-Hub-Signature-256", "")):
@@ -61,5 +61,5 @@ def receive(request: HttpRequest, token: str) -> HttpResponse:
     return response
 
 
-urlpatterns = [path("bare/<str:token>", receive)]
+urlpatterns = [path("bare", receive)]
 application = get_wsgi_application()

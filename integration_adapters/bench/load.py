@@ -135,7 +135,8 @@ def _summary(latencies: list[float], statuses: Counter[int], seconds: float, ans
     latencies.sort()
     at = [latencies[min(len(latencies) - 1, int(len(latencies) * part))] * 1000 for part in (0.5, 0.95, 0.99)]
     named = {str(status): number for status, number in statuses.items()}
-    return Sent(seconds, len(latencies), answered, named, *at, slowest=latencies[-1] * 1000)
+    p50, p95, p99 = at
+    return Sent(seconds, len(latencies), answered, named, p50, p95, p99, latencies[-1] * 1000)
 
 
 def main() -> None:

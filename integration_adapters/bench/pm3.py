@@ -21,7 +21,7 @@ class _Handler(BaseHTTPRequestHandler):
         if "signals" not in body:
             self._answer(201, {})
             return
-        taken = {"status": "accepted", "error_code": None, "error_message": None, "dlq_id": None, "warnings": []}
+        taken: dict[str, object] = {"status": "accepted", "error_code": None, "error_message": None, "dlq_id": None}
         results = [{"signal_id": signal["signal_id"], **taken} for signal in body["signals"]]
         self._answer(200, {"results": results, "summary": {"total": len(results), "accepted": len(results)}})
 

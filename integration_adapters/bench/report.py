@@ -12,6 +12,7 @@ from typing import Any
 
 _SHOWN = ("per_second", "p50", "p95", "p99", "web_cpu_ms", "postgres_cpu_ms")
 _TITLES = ("way", "requests/s", "spread", "p50 ms", "p95 ms", "p99 ms", "web CPU ms", "PostgreSQL CPU ms")
+_SMALL_BYTES = 16_000
 # Ratio, how it is told, what is wanted (at least or at most) at 8 and 25 KB.
 _GOALS = (
     ("road_to_bare", "road / bare view", ">=", (0.8, 0.8)),
@@ -48,13 +49,15 @@ def show(part: str, found: dict[str, Any]) -> None:
 
 
 def _throughput(found: dict[str, Any]) -> Iterable[str]:
-    for number, (size, figures) in enumerate(found.items()):
+    for size, figures in found.items():
+        number = int(int(size) > _SMALL_BYTES)
         yield f"Bodies of {size} bytes, stored in {figures['payload_bytes']}; medians of rounds"
         rows = []
         for name in ("road", "bare", "pgbench"):
             values = [figures[name].get(measure) for measure in _SHOWN]
             speeds = [one["per_second"] for one in figures[name]["rounds"]]
-            rows.append([name, f"{values[0]:.0f}", f"{min(speeds):.0f} to {max(speeds):.0f}", *map(_number, values[1:])])
+            spread = f"{min(speeds):.0f} to {max(speeds):.0f}"
+            rows.append([name, f"{values[0]:.0f}", spread, *map(_number, values[1:])])
         yield from table(_TITLES, rows)
         for key, title, relation, goals in _GOALS:
             value, goal = figures[key], goals[number]
@@ -74,4 +77,38 @@ def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterable[str]
         yield "| " + " | ".join(row) + " |"
 
 
-_PARTS = {"throughput": _throughput}
+def _delivered(found: dict[str, Any]) -> Iterable[str]:
+    yield f"Webhook to delivered, {found['events']} events, all processes at once"
+    yield f"accepted: {found['accepted_per_second']:.0f}/s"
+    yield _judged("delivered", found["delivered_per_second"], 400)
+
+
+def _forwarding(found: dict[str, Any]) -> Iterable[str]:
+    for name, figures in found.items():
+        yield _judged(f"one forwarding worker, {name}", figures["events_per_second"], 600)
+
+
+def _judged(title: str, value: float, wanted: float) -> str:
+    return f"{title}: {value:.0f}/s (wanted >= {wanted:.0f}{'' if value >= wanted else ', MISSED'})"
+
+
+def _memory(found: dict[str, Any]) -> Iterable[str]:
+    steps = " ".join(f"{step:.0f}" for step in found["resident_mib"])
+    yield f"Resident MiB of the web server over {found['requests']} requests, a tenth each: {steps}"
+    yield f"growth after the first tenth: {found['growth_mib']} MiB"
+
+
+def _costs(found: dict[str, Any]) -> Iterable[str]:
+    yield "A request costs"
+    names = next(iter(found.values()))
+    rows = [[name.replace("_", " "), *(f"{figures[name]:.2f}" for figures in found.values())] for name in names]
+    yield from table(("what", *(f"{size} bytes" for size in found)), rows)
+
+
+_PARTS = {
+    "throughput": _throughput,
+    "delivered": _delivered,
+    "forwarding": _forwarding,
+    "memory": _memory,
+    "costs": _costs,
+}

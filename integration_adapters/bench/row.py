@@ -28,7 +28,8 @@ def read(url: str) -> dict[str, str | None]:
 def insert(row: Mapping[str, str | None], marks: Mapping[str, str]) -> str:
     """The statement: ``marks`` for the columns of ``OWN``, everything else as constants."""
     values = {**{name: _constant(value) for name, value in row.items()}, **marks}
-    return f"INSERT INTO {TABLE} ({', '.join(values)}) VALUES ({', '.join(values.values())}) ON CONFLICT DO NOTHING"
+    names, texts = ", ".join(values), ", ".join(values.values())
+    return f"INSERT INTO {TABLE} ({names}) VALUES ({texts}) ON CONFLICT DO NOTHING"  # noqa: S608
 
 
 def _constant(value: str | None) -> str:

@@ -69,7 +69,9 @@ class Stage:
         """The application behind the production command, until the stage ends or it is stopped."""
         port = free_port()
         words = web.command(application, port=port, workers=self.workers, threads=self.threads, stop_seconds=5)
-        server = Server(words, {**self.environment, **variables}, self.directory / f"web-{port}.log", port)
+        server = Server(
+            (sys.executable, *words), {**self.environment, **variables}, self.directory / f"web-{port}.log", port
+        )
         self._stack.callback(server.stop)
         server.wait_until_ready()
         return server
@@ -198,4 +200,4 @@ def _processor_seconds(main: psutil.Process) -> float:
             total += times.user + times.system
     # Of children that have ended and were waited for.
     times = main.cpu_times()
-    return total + times.children_user + times.children_system
+    return total + float(times.children_user + times.children_system)

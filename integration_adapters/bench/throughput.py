@@ -49,7 +49,7 @@ def _ways(stage: Stage, road: Server, stored: dict[str, str | None], size: int) 
     bare = stage.serve(BARE, BENCH_STATEMENT=str(statement), BENCH_SECRET=BARE_SECRET)
     return (
         Way("road", lambda seconds: _load(stage, road, stage.doors, size, seconds)),
-        Way("bare", lambda seconds: _load(stage, bare, [("/bare/door", BARE_SECRET)], size, seconds)),
+        Way("bare", lambda seconds: _load(stage, bare, [("/bare", BARE_SECRET)], size, seconds)),
         Way("pgbench", lambda seconds: _insert(stage, stored, seconds)),
     )
 

@@ -17,7 +17,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any, NoReturn
 
-from integration_adapters import embedded
+from integration_adapters import embedded, web
 from integration_adapters.development import place
 from integration_adapters.supervisor import WARNINGS, Program, Supervisor
 
@@ -162,9 +162,7 @@ Integration Adapters is running (ready after {seconds:.0f} s).
         return values
 
     def _run_application(self, supervisor: Supervisor) -> None:
-        web: tuple[str, ...] = ("--interface", "wsgi", "--host", self._host, "--port", str(self._port), "--no-ws")
-        web += ("--workers", "2", "--blocking-threads", "4", "--respawn-failed-workers", "--workers-kill-timeout", "5")
-        supervisor.run(self._program("web", "-m", "granian", *web, "integration_adapters.wsgi:application"))
+        supervisor.run(self._program("web", *web.command(host=self._host, port=self._port, stop_seconds=5)))
         celery = ("-m", "celery", "-A", "integration_adapters")
         # One kind of worker needs no gossip, and a single host no heartbeat.
         quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "INFO")

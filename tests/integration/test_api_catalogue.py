@@ -27,7 +27,7 @@ def test_the_registry_is_listed_and_read() -> None:
     fake = reader.get(f"{PROVIDERS}/fake").json()
     assert fake["capabilities"] == {"webhook": True, "polling": True, "outbound_actions": False}
     assert fake["settings_schema"]["properties"]["projects"]
-    assert fake["webhook_schemes"] == ["hmac", "hmac_body"]
+    assert fake["webhook_schemes"] == ["hmac", "hmac_body", "unsigned"]
     error_of(reader.get(f"{PROVIDERS}/nobody"), 404)
 
 

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from connections.models import ConnectionStatus
 from connections.tenancy import SERVICE, TENANT_ADMIN, TENANT_READER
+from events.services import tally
 from polling.models import Backfill, PollingCursor
 from tests.api import CONNECTIONS, client_of, error_of, pointers_of
 from tests.factories import ACME, make_connection, make_event
@@ -80,7 +81,8 @@ def test_a_window_that_cannot_be_is_refused(window: dict[str, Any]) -> None:
 
 
 def test_health_tells_lag_backlog_and_where_everything_went() -> None:
-    connection = make_connection(duplicates_received=2)
+    connection = make_connection()
+    tally(connection.pk, received=2, duplicate=2)
     make_event(connection, received_at=timezone.now() - timedelta(seconds=90))
     make_event(connection, delivery_status="failed")
     make_event(connection, delivery_status="dead")

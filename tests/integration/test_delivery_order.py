@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from connections.models import IntegrationConnection
-from events.claiming import claim
+from events.claiming import _claim_plainly, claim
 from events.models import AdapterEvent, DeliveryStatus, Source
 from events.outbox import deliver_batch
 from events.services import record, replay
@@ -261,3 +262,13 @@ def test_a_tenant_that_is_behind_gets_no_less_than_its_share() -> None:
     AdapterEvent.objects.filter(tenant_id=ACME).update(next_attempt_at=F("next_attempt_at") - timedelta(hours=3))
     owners = [event.tenant_id for event in claim(20).events]
     assert (owners.count(ACME), owners.count(GLOBEX)) == (10, 10)
+
+
+def test_databases_without_row_locks_give_tenants_turns_and_keep_order_too() -> None:
+    busy, quiet = make_connection(), make_connection(tenant_id=GLOBEX)
+    record(busy, [issue(number) for number in range(30)], Source.POLL)
+    receive(quiet, *(issue(number, ordering_key="issue:A") for number in range(3)))
+    keys = _claim_plainly(10, uuid.uuid4())
+    owners = list(AdapterEvent.objects.filter(pk__in=keys).values_list("tenant_id", flat=True))
+    assert (owners.count(ACME), owners.count(GLOBEX)) == (5, 1)
+    assert AdapterEvent.objects.get(pk__in=keys, tenant_id=GLOBEX).dedupe_key == "event:0"

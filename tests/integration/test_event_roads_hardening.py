@@ -31,8 +31,9 @@ from providers.canonical import Signal, SignalType
 from providers.spi import ProviderEvent
 from tests.factories import make_connection
 from tests.integration.test_delivery import issue, make_due
-from tests.integration.test_webhook_road import Sender, code_of, issue_event
+from tests.integration.test_webhook_road import Sender, issue_event
 from tests.neighbours import Pm3Stub
+from webhooks.models import QuarantinedDelivery
 from webhooks.services import WebhookService
 
 pytestmark = pytest.mark.django_db
@@ -169,14 +170,15 @@ def test_text_no_database_holds_is_stored_all_the_same(field: str) -> None:
     assert record(make_connection(), [event], Source.WEBHOOK).new == 1
 
 
-def test_an_adapter_that_fails_is_our_fault_and_answered_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_delivery_an_adapter_fails_on_is_kept_and_acknowledged(monkeypatch: pytest.MonkeyPatch) -> None:
     def events(*_args: object) -> list[ProviderEvent]:
         raise KeyError("issue")
 
     sender = Sender()
     monkeypatch.setattr(type(registry.get("fake").webhook), "events", events)
     answer = sender.deliver(issue_event())
-    assert (answer.status_code, code_of(answer)) == (503, "TEMPORARILY_UNAVAILABLE")
+    assert answer.status_code == 202
+    assert QuarantinedDelivery.objects.get().registration == sender.registration
 
 
 def test_a_lost_secret_of_before_the_rotation_closes_no_door() -> None:

@@ -271,6 +271,20 @@ def test_the_check_takes_a_few_at_a_time_and_comes_to_everyone(monkeypatch: pyte
     assert set(LedgerCheck.objects.values_list("pk", flat=True)) == owners
 
 
+def test_one_run_of_the_check_comes_to_every_connection_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conservation, "CONNECTIONS_A_BATCH", 2)
+    for _ in range(5):
+        AdapterEvent.objects.filter(connection=make_broken()).delete()
+    assert check() == 5
+    assert LedgerCheck.objects.filter(unaccounted=1).count() == 5
+
+
+def make_broken() -> IntegrationConnection:
+    connection = make_connection()
+    one(connection)
+    return connection
+
+
 def test_unaccounted_events_are_a_metric_of_their_provider() -> None:
     connection, other = make_connection(), make_connection()
     page(connection)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,7 @@ import pytest
 import schemathesis
 import yaml
 from django.conf import settings as deployment
-from django.core import signals
-from django.db import close_old_connections
+from django.db import connections
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.renderers import OpenApiYamlRenderer
 from drf_spectacular.validation import validate_schema
@@ -86,14 +84,13 @@ def test_the_envelope_is_described_as_it_is_validated() -> None:
 
 
 @pytest.fixture
-def values(db: None) -> Iterator[dict[str, Any]]:
+def values(db: None, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """One of everything, so that generated requests meet real objects."""
-    # As Django's own test client does: the end of a request must not close the test's transaction.
-    signals.request_started.disconnect(close_old_connections)
-    signals.request_finished.disconnect(close_old_connections)
+    # As with Django's own test client: neither end of a request may close the test's transaction.
+    monkeypatch.setattr(connections["default"], "close_if_unusable_or_obsolete", lambda: None)
     connection = make_connection()
     registration, token, _ = make_registration(connection)
-    yield {
+    return {
         "connection_id": str(connection.pk),
         "registration_id": str(registration.pk),
         "event_id": str(make_event(connection).pk),
@@ -101,8 +98,6 @@ def values(db: None) -> Iterator[dict[str, Any]]:
         "provider_id": "fake",
         "connection_token": token,
     }
-    signals.request_started.connect(close_old_connections)
-    signals.request_finished.connect(close_old_connections)
 
 
 @API.parametrize()

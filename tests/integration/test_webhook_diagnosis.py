@@ -111,9 +111,18 @@ def test_a_quarantine_that_fills_needs_attention_and_a_full_one_fails(settings: 
         make_quarantined(unreadable)
     found = line(unreadable)
     assert (found.state, found.code) == ("attention", "quarantined")
-    assert "2 of at most 3" in found.summary
+    assert found.summary.endswith("could not be read: 2 because the body is not what the provider documents.")
     settings.WEBHOOK_QUARANTINE_SIZE = 2
     assert (line(unreadable).state, line(unreadable).code) == ("failing", "quarantine_full")
+
+
+def test_each_reason_has_room_of_its_own_and_unknown_accounts_put_nothing_off(settings: Any) -> None:
+    settings.WEBHOOK_QUARANTINE_SIZE = 2
+    unreadable = door()
+    make_quarantined(unreadable)
+    for _ in range(2):
+        make_quarantined(unreadable, reason="unrouted")
+    assert (line(unreadable).state, line(unreadable).code) == ("attention", "quarantined")
 
 
 def test_trouble_on_the_way_to_the_platform_is_not_blamed_on_the_provider() -> None:

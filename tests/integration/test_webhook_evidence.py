@@ -66,7 +66,7 @@ def test_a_flood_costs_few_writes_and_at_least_half_of_it_is_counted(hub: Hub) -
     with CaptureQueriesContext(database) as captured:
         for _ in range(40):
             post(forged, {"kind": "made"})
-    writes = [query for query in captured.captured_queries if 'UPDATE "rejected_deliveries"' in query["sql"]]
+    writes = [query for query in captured.captured_queries if 'UPDATE "rejected_deliveries"' in (query["sql"] or "")]
     assert len(writes) < 20
     assert 20 <= RejectedDelivery.objects.get().number <= 40
 
@@ -128,9 +128,13 @@ def test_which_secret_deliveries_use_is_noted_and_the_old_one_can_be_dropped(hub
     post((row, token, issued.secret), {"kind": "made", "id": "2"})
     told = client_of().get(address).json()
     assert told["secret_used_at"] is not None
-    assert told["diagnosis"]["advice"].endswith("it can go.")
+    assert told["diagnosis"]["advice"].endswith("wait a while before it goes.")
+    earlier = timezone.now() - timedelta(minutes=31)
+    WebhookRegistration.objects.update(previous_secret_used_at=earlier, secret_since=earlier, created_at=earlier)
+    assert client_of().get(address).json()["diagnosis"]["advice"].endswith("for 31 min: it can go.")
     assert set(AdapterEvent.objects.values_list("dedupe_key", "proof")) == {("1", "hmac:1"), ("2", "hmac:2")}
     assert client_of().delete(f"{address}/previous_secret").status_code == 204
+    assert client_of().get(address).json()["previous_secret_until"] is None
     assert post((row, token, old), {"kind": "made", "id": "3"}).status_code == 401
     assert post((row, token, issued.secret), {"kind": "made", "id": "4"}).status_code == 202
     assert error_of(client_of().delete(f"{address}/previous_secret"), 409)["code"] == "NOTHING_TO_DROP"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 import pytest
 from django.utils import timezone
@@ -79,6 +80,34 @@ def test_what_is_kept_is_redacted_and_holds_no_proof_of_the_sender(hub: Hub, bro
     assert kept.headers["x-hub-event"] == "made"
     assert json.loads(kept.text)["kind"] == "made"
     assert kept.body_bytes == len(json.dumps(body, separators=(",", ":")))
+
+
+def test_a_secret_is_told_by_its_name_in_json_and_in_forms(hub: Hub, broken: pytest.MonkeyPatch) -> None:
+    door = make_registration(hub_connection(hub))
+    nested = {"kind": "made", "authorization": "plain-words", "deep": [{"client_secret": "no-shape-at-all"}]}
+    form = urlencode(
+        {"payload": json.dumps(nested), "token": "no-shape-at-all", "text": "hello & good bye", "note": f'"{CANARY}"'}
+    )
+    post(door, nested)
+    post(door, form.encode(), **{"content-type": "application/x-www-form-urlencoded"})
+    first, second = (kept.text for kept in QuarantinedDelivery.objects.order_by("quarantine_id"))
+    for text in (first, second):
+        assert "plain-words" not in text
+        assert "no-shape-at-all" not in text
+        assert CANARY not in text
+    fields = dict(parse_qsl(second))
+    assert json.loads(fields["payload"]) == json.loads(first)
+    assert fields["text"] == "hello & good bye"
+
+
+def test_of_a_body_without_names_nothing_is_kept_but_that_it_came(hub: Hub) -> None:
+    """In such a text no secret could be told from anything else."""
+    post(make_registration(hub_connection(hub)), b"{our-own-credential-in-words")
+    kept = QuarantinedDelivery.objects.get()
+    assert (kept.text, kept.body_bytes) == ("", 28)
+    assert kept.detail == "The body is not valid JSON. Neither JSON nor a form, so the body is not kept."
+    with pytest.raises(ServiceError, match="still cannot be read"):
+        read_again(kept, actor="staff:ravi")
 
 
 def test_a_repetition_is_kept_once_and_the_place_is_bounded(

@@ -14,8 +14,8 @@ from rest_framework.response import Response
 from connections.api import TenantViewSet, actor_of, principal_of, validated
 from connections.models import IntegrationConnection
 from connections.tenancy import IsService
-from events.models import UNDELIVERED, AdapterEvent
 from events.ledger import ledger
+from events.models import UNDELIVERED, AdapterEvent
 from polling.backfill import start_backfill
 from polling.serializers import BackfillRequest, BackfillState, ConnectionHealth, PollAsked, PollingStatus
 from polling.services import PollingService, poll_now

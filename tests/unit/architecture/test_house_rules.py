@@ -15,6 +15,8 @@ ROOT: Path = settings.BASE_DIR
 PACKAGES = ("integration_adapters", "providers", "connections", "events", "webhooks", "polling", "actions")
 ADAPTERS = ROOT / "providers" / "adapters"
 REGISTRY = ROOT / "providers" / "registry.py"
+# Measures with the requests of one real provider; it is no part of the service.
+BENCH = ROOT / "integration_adapters" / "bench"
 MAX_LINES = 400
 MAX_ADAPTER_LINES = 150
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "manager", "misc", "util", "helper"}
@@ -41,6 +43,7 @@ def test_only_its_folder_and_its_registry_line_spell_a_providers_name(slug: str)
         for path in sources()
         if path != REGISTRY
         and not path.is_relative_to(ADAPTERS / slug)
+        and not path.is_relative_to(BENCH)
         and (lines := names_in(path.read_text(), slug, label))
     }
     assert guilty == {}

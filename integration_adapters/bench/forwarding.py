@@ -78,7 +78,7 @@ def _store(connection: Any, numbers: range, size: int) -> None:
         ProviderEvent(
             event_type="pull_request",
             dedupe_key=f"forwarding:{time.time_ns()}:{number}",
-            payload={**payload, "number": number},
+            payload={**payload, "pull_request": {**payload["pull_request"], "number": number}},
             signal_type=SignalType.PR_OPENED,
             ordering_key=f"pr:{number}",
         )

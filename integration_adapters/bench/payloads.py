@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import itertools
 import json
+import random
 import uuid
 from typing import Any
 
@@ -17,9 +18,10 @@ PROVIDER = "github"
 _API = "https://api.forge.example"
 _AT = "2026-11-20T10:00:00Z"
 _WORDS = (
-    "The door of the inbox sticks when two deliveries arrive at once, so the hinge is replaced and the lock is "
-    "checked before the handle turns. Nothing changes for those who knock politely. "
-)
+    "the", "door", "of", "inbox", "sticks", "when", "two", "deliveries", "arrive", "at", "once", "so", "hinge", "is",
+    "replaced", "and", "lock", "checked", "before", "handle", "turns", "nothing", "changes", "for", "those", "who",
+    "knock", "politely", "but", "late", "ones", "wait", "until", "a", "lamp", "beside", "gate", "shows", "green",
+)  # fmt: skip
 _USER_PARTS = (
     "followers", "following{/other_user}", "gists{/gist_id}", "starred{/owner}{/repo}", "subscriptions",
     "organizations", "repos", "events{/privacy}", "received_events",
@@ -69,16 +71,16 @@ _HEAD = (
 
 
 def pull_request(size: int) -> dict[str, Any]:
-    """A ``pull_request`` ``opened`` of ``size`` bytes as compact JSON, without its last member."""
+    """A ``pull_request`` ``opened`` of ``size`` bytes as compact JSON, without its number."""
     detailed = size >= 20_000
     repository = _repository(detailed)
     payload: dict[str, Any] = {
         "action": "opened",
-        "number": 42,
+        "repository": repository if detailed else _repository(False),
+        "sender": _user("zoe", 21031067),
         "pull_request": {
             **_pull_request_links(),
             "id": 279147437,
-            "number": 42,
             "state": "open",
             "locked": False,
             "title": "Replace the hinge of the inbox door",
@@ -103,20 +105,25 @@ def pull_request(size: int) -> dict[str, Any]:
             "deletions": 3,
             "changed_files": 2,
         },
-        "repository": repository if detailed else _repository(False),
-        "sender": _user("zoe", 21031067),
     }
     missing = size - len(_compact(payload)) - _ENDING_LENGTH
-    payload["pull_request"]["body"] = (_WORDS * (max(missing, 0) // len(_WORDS) + 1))[: max(missing, 0)]
+    payload["pull_request"]["body"] = _text(max(missing, 0))
     return payload
 
 
-_ENDING_LENGTH = 90
+_ENDING_LENGTH = 65
+
+
+def _text(length: int) -> str:
+    """Words in no order: text that repeats itself would be stored in next to nothing."""
+    chosen = random.Random(length).choices(_WORDS, k=length)  # noqa: S311 - the same text in every run
+    return " ".join(chosen)[:length]
 
 
 def _split_body(size: int) -> tuple[bytes, bytes]:
-    prefix = _compact(pull_request(size)).encode()[:-1]
-    return prefix, b',"installation":{"id":%d,"node_id":"%s"}}'
+    """Every delivery tells of a pull request of its own: events of one and the same would wait for each other."""
+    prefix = _compact(pull_request(size)).encode()[:-2]
+    return prefix, b',"number":%d,"node_id":"PR_%s"}}'
 
 
 def _compact(value: Any) -> str:

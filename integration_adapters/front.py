@@ -68,7 +68,8 @@ def _taken(environ: dict[str, Any], provider_id: str, connection_token: str) -> 
         return take(environ, provider_id, connection_token)
     except Exception:
         log.exception("webhook.failed")
-        body = error_body("INTERNAL_ERROR", "Something failed here; the failure is logged.")
-        return Answer(500, orjson.dumps(body))
+        # Not 500: some providers send nothing more after one.
+        body = error_body("TEMPORARILY_UNAVAILABLE", "Temporarily unavailable.")
+        return Answer(503, orjson.dumps(body))
     finally:
         database.close_if_unusable_or_obsolete()

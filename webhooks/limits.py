@@ -44,7 +44,7 @@ def wait_for(connection: IntegrationConnection) -> int | None:
 
 
 @dataclass(slots=True)
-class _Purse:
+class _Allowance:
     """Hits paid for and not yet spent, until the end of the window they belong to; refused: none are left there."""
 
     left: int = 0
@@ -63,38 +63,38 @@ class BlockCounter:
         self._own = own
         self._resume_at = 0.0
         self._lock = threading.Lock()
-        self._purses: dict[tuple[str, str], _Purse] = {}
+        self._allowances: dict[tuple[str, str], _Allowance] = {}
 
     def spend(self, limit: str, holder: str) -> int | None:
         """Spend one hit of ``"<number>/<unit>"``; returns the seconds to wait if there is none."""
         now = time.time()
         with self._lock:
-            purse = self._purse((limit, holder))
-            if now < purse.ends_at:
-                if purse.refused:
+            allowance = self._allowance((limit, holder))
+            if now < allowance.ends_at:
+                if allowance.refused:
                     # A flood of what is refused anyway asks nobody.
-                    return max(1, math.ceil(purse.ends_at - now))
-                if purse.left > 0:
-                    purse.left -= 1
+                    return max(1, math.ceil(allowance.ends_at - now))
+                if allowance.left > 0:
+                    allowance.left -= 1
                     return None
         item = _limit(limit)
         block = max(1, item.amount // BLOCKS)
         taken, ends_at = self._take(item, holder, block)
         with self._lock:
             # Threads may have paid at the same time; what each of them paid for is kept.
-            kept = purse.left if purse.ends_at > now else 0
-            purse.left = kept + block - 1 if taken else kept
-            purse.ends_at, purse.refused = ends_at, not taken and not kept
+            kept = allowance.left if allowance.ends_at > now else 0
+            allowance.left = kept + block - 1 if taken else kept
+            allowance.ends_at, allowance.refused = ends_at, not taken and not kept
         return None if taken else max(1, math.ceil(ends_at - time.time()))
 
-    def _purse(self, key: tuple[str, str]) -> _Purse:
-        purse = self._purses.get(key)
-        if purse is None:
-            if len(self._purses) >= _MAX_HOLDERS:
-                # Blocks that were paid for are forgotten with their purses; nobody gets more for that.
-                self._purses.clear()
-            purse = self._purses[key] = _Purse()
-        return purse
+    def _allowance(self, key: tuple[str, str]) -> _Allowance:
+        allowance = self._allowances.get(key)
+        if allowance is None:
+            if len(self._allowances) >= _MAX_HOLDERS:
+                # Blocks that were paid for are forgotten with their allowances; nobody gets more for that.
+                self._allowances.clear()
+            allowance = self._allowances[key] = _Allowance()
+        return allowance
 
     def _take(self, limit: RateLimitItem, holder: str, cost: int) -> tuple[bool, float]:
         if time.monotonic() >= self._resume_at:

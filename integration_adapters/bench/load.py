@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from integration_adapters.bench.payloads import Letters
+from integration_adapters.bench.payloads import SignedRequests
 
 ANSWER_SECONDS = 30.0
 _BUFFER = 65536
@@ -57,7 +57,7 @@ class AnswerUnusable(RuntimeError):
     """The server closed the connection or did not answer in time."""
 
 
-class _Line:
+class _Connection:
     """One connection with one request under way."""
 
     def __init__(self, port: int) -> None:
@@ -66,11 +66,11 @@ class _Line:
         self.started = 0.0
         self._received = b""
 
-    def send(self, letter: tuple[bytes, bytes, bytes]) -> None:
+    def send(self, request: tuple[bytes, bytes, bytes]) -> None:
         self.started = time.perf_counter()
-        missing = sum(map(len, letter)) - self.socket.sendmsg(letter)
+        missing = sum(map(len, request)) - self.socket.sendmsg(request)
         if missing:
-            self.socket.sendall(b"".join(letter)[-missing:])
+            self.socket.sendall(b"".join(request)[-missing:])
 
     def receive(self) -> int:
         """The status once the answer is whole, else 0."""
@@ -95,8 +95,8 @@ def _content_length(head: bytes) -> int:
 
 def run(job: Job) -> Sent:
     """Send until the job is done and every request under way is answered."""
-    letters = [Letters(path, secret, job.size) for path, secret in job.doors]
-    lines = {line.socket.fileno(): line for line in (_Line(job.port) for _ in range(job.connections))}
+    doors = [SignedRequests(path, secret, job.size) for path, secret in job.doors]
+    lines = {line.socket.fileno(): line for line in (_Connection(job.port) for _ in range(job.connections))}
     poll = select.epoll()
     for number in lines:
         poll.register(number, select.EPOLLIN)
@@ -106,7 +106,7 @@ def run(job: Job) -> Sent:
     measure_from, ends_at = began + job.warm_seconds, began + job.warm_seconds + (job.seconds or float("inf"))
     begun = answered = 0
     for line in lines.values():
-        line.send(letters[begun % len(letters)].next())
+        line.send(doors[begun % len(doors)].next())
         begun += 1
     under_way = len(lines)
     while under_way:
@@ -124,7 +124,7 @@ def run(job: Job) -> Sent:
                 latencies.append(now - line.started)
                 statuses[status] += 1
             if now < ends_at and (job.count is None or begun < job.count):
-                line.send(letters[begun % len(letters)].next())
+                line.send(doors[begun % len(doors)].next())
                 begun += 1
             else:
                 under_way -= 1

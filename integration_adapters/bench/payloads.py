@@ -37,7 +37,7 @@ _REPOSITORY_PARTS = (
 )  # fmt: skip
 
 
-class Letters:
+class SignedRequests:
     """Requests for one door, as ``(head, body parts)``; the secret signs as the provider would."""
 
     def __init__(self, path: str, secret: str, size: int, *, first: int = 1) -> None:

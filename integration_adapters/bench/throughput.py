@@ -9,7 +9,7 @@ from typing import Any
 
 from integration_adapters.bench import pgbench, row
 from integration_adapters.bench.load import Job, Sent
-from integration_adapters.bench.payloads import Letters
+from integration_adapters.bench.payloads import SignedRequests
 from integration_adapters.bench.stage import BARE, BARE_SECRET, Server, Stage
 
 CONNECTIONS = 16
@@ -50,7 +50,7 @@ def _ways(stage: Stage, road: Server, stored: dict[str, str | None], size: int) 
     statement.write_text(row.insert(stored, {name: f"%({name})s" for name in row.OWN}))
     bare = stage.serve(BARE, BENCH_STATEMENT=str(statement), BENCH_SECRET=BARE_SECRET)
     # What the same row costs without our compression: more to send, to log and to store.
-    as_sent = {**stored, "payload": "\\x" + b"".join(Letters("", "", size).next()[1:]).hex()}
+    as_sent = {**stored, "payload": "\\x" + b"".join(SignedRequests("", "", size).next()[1:]).hex()}
     return (
         Way("road", lambda seconds: _load(stage, road, stage.doors, size, seconds)),
         Way("bare", lambda seconds: _load(stage, bare, [("/bare", BARE_SECRET)], size, seconds)),
@@ -117,10 +117,15 @@ def _summary(measured: dict[str, list[dict[str, float]]], stored: dict[str, str 
         "road_to_bare": _ratio(road, bare, "per_second"),
         "road_to_pgbench": _ratio(road, limit, "per_second"),
         "road_to_pgbench_as_sent": _ratio(road, as_sent, "per_second"),
-        "p99_to_p50": median(r["p99"] / r["p50"] for r in road),
+        "p95": _spread([r["p95"] for r in road]),
+        "p99_to_p50": _spread([r["p99"] / r["p50"] for r in road]),
         "p99_to_bare": _ratio(road, bare, "p99"),
     }
 
 
-def _ratio(one: list[dict[str, float]], other: list[dict[str, float]], measure: str) -> float:
-    return median(a[measure] / b[measure] for a, b in zip(one, other, strict=True))
+def _ratio(one: list[dict[str, float]], other: list[dict[str, float]], measure: str) -> dict[str, float]:
+    return _spread([a[measure] / b[measure] for a, b in zip(one, other, strict=True)])
+
+
+def _spread(values: list[float]) -> dict[str, float]:
+    return {"median": median(values), "least": min(values), "most": max(values)}

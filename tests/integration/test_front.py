@@ -211,12 +211,12 @@ def test_no_more_is_read_than_the_length_says() -> None:
     assert stream.read() == b"POST /next HTTP/1.1"
 
 
-def test_a_fault_of_ours_is_a_500_in_the_usual_form(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_of_ours_asks_for_another_try_in_the_usual_form(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> None:
         raise RuntimeError("boom")
 
     monkeypatch.setattr(door, "find_door", fail)
     answer = post(Sender())
-    assert answer.status == 500
-    assert answer.json()["error"]["code"] == "INTERNAL_ERROR"
+    assert answer.status == 503
+    assert answer.json()["error"]["code"] == "TEMPORARILY_UNAVAILABLE"
     assert b"boom" not in answer.body

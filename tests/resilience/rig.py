@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from integration_adapters import web
 from integration_adapters.embedded import Engine, free_port, postgres, valkey
 
 PROCESSES = ("web", "worker", "beat")
@@ -42,9 +43,8 @@ class Rig:
         }
         binaries = Path(sys.executable).parent
         celery = [str(binaries / "celery"), "-A", "integration_adapters"]
-        granian = [str(binaries / "granian"), "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(self.port)]
         self._commands = {
-            "web": [*granian, "--no-access-log", "integration_adapters.wsgi:application"],
+            "web": [sys.executable, *web.command(port=self.port, stop_seconds=5)],
             "worker": [*celery, "worker", "--concurrency", "2", "--loglevel", "warning", "-Q", "default,delivery"],
             "beat": [*celery, "beat", "--loglevel", "warning"],
         }

@@ -8,7 +8,39 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from tests.resilience.chaos import is_whole
+
 ROOT = Path(__file__).resolve().parents[2]
+WHOLE = {
+    "answered 2xx": 5,
+    "polled": 2,
+    "delivered": 7,
+    "lost": 0,
+    "twice": 0,
+    "not asked for": 0,
+    "unaccounted": 0,
+    "senders that never ended": 0,
+    "faults": [],
+}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"lost": 1},
+        {"twice": 1},
+        {"not asked for": 1},
+        {"unaccounted": -1},
+        {"senders that never ended": 1},
+        {"faults": ["an unreadable request"]},
+        {"delivered": 6},
+    ],
+)
+def test_the_verdict_sees_every_kind_of_wrong(wrong: dict[str, object]) -> None:
+    assert is_whole(WHOLE)
+    assert not is_whole({**WHOLE, **wrong})
 
 
 def test_what_was_answered_2xx_is_delivered_once_whatever_dies(tmp_path: Path) -> None:

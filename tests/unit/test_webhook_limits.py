@@ -117,7 +117,7 @@ def test_many_holders_take_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> No
     spender, _ = counter(NOBODY)
     for _ in range(50):
         spender.spend("5/minute", holder())
-    assert len(spender._purses) <= 10
+    assert len(spender._allowances) <= 10
 
 
 _OTHER_PROCESS = """

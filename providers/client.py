@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import email.utils
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import urljoin, urlsplit
@@ -21,8 +21,18 @@ from requests_hardened.ip_filter_adapter import IPFilterAdapter
 from urllib3.util.retry import Retry
 
 from providers.answers import AnswerTooLarge, PlainSession, read_body
+from providers.deadline import Deadline, timed_pools
 from providers.document import moment_of, parse_json
-from providers.errors import AuthFailed, Misconfigured, ProviderError, ProviderFault, RateLimited, Rejected, Unreachable
+from providers.errors import (
+    AuthFailed,
+    Misconfigured,
+    OutOfTime,
+    ProviderError,
+    ProviderFault,
+    RateLimited,
+    Rejected,
+    Unreachable,
+)
 from providers.manifest import RateLimitHeaders
 from providers.outbound import DEFAULT_PORTS, OutboundPolicy
 
@@ -85,13 +95,19 @@ class Response:
 class ProviderClient:
     """HTTP calls of one connection. Use as a context manager; not shared between threads.
 
-    ``observe`` is told the outcome of every call: ``ok`` or the category of its error.
+    ``observe`` is told the outcome of every call: ``ok`` or the category of its error. By ``deadline`` all calls
+    together are over: what is not complete then, or was not begun, is ``OutOfTime``.
     """
 
     def __init__(
-        self, config: ClientConfig, policy: OutboundPolicy, observe: Callable[[str], None] | None = None
+        self,
+        config: ClientConfig,
+        policy: OutboundPolicy,
+        observe: Callable[[str], None] | None = None,
+        deadline: Deadline | None = None,
     ) -> None:
         self._config = config
+        self._deadline = deadline
         self._observe = observe or (lambda _outcome: None)
         self._policy = policy
         self._base = config.base_url.rstrip("/") + "/"
@@ -102,13 +118,17 @@ class ProviderClient:
         self._session.trust_env = False
         self._session.headers.update({"User-Agent": USER_AGENT, "Accept": "application/json", **config.headers})
         allowed = policy.admits(self._base)
-        self._session.mount("https://", _adapter(https=True, trusted=allowed))
-        self._session.mount("http://", _adapter(https=False, trusted=allowed))
+        self._session.mount("https://", _adapter(https=True, trusted=allowed, deadline=deadline))
+        self._session.mount("http://", _adapter(https=False, trusted=allowed, deadline=deadline))
         self.requests_made = 0
 
     @property
     def account_path(self) -> str:
         return self._config.account_path
+
+    def is_at(self, origins: Sequence[str]) -> bool:
+        """Whether the calls go to one of these origins: scheme, host and port."""
+        return self._origin in map(_origin, origins)
 
     def __enter__(self) -> ProviderClient:
         return self
@@ -169,12 +189,14 @@ class ProviderClient:
             raise Misconfigured("The base URL must be https.")
 
     def _exchange(self, method: str, url: str, **kwargs: Any) -> Response:
+        if self._deadline is not None and self._deadline.left() <= 0:
+            raise OutOfTime("The time for this was over before the provider could be asked.")
         self.requests_made += 1
         try:
             with self._session.request(
                 method,
                 url,
-                timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS),
+                timeout=(self._at_most(CONNECT_TIMEOUT_SECONDS), self._at_most(READ_TIMEOUT_SECONDS)),
                 allow_redirects=False,
                 stream=True,
                 **kwargs,
@@ -182,7 +204,7 @@ class ProviderClient:
                 return Response(
                     status=raw.status_code,
                     headers={k.lower(): v for k, v in raw.headers.items()},
-                    content=read_body(raw, max_bytes=MAX_RESPONSE_BYTES, seconds=ANSWER_TIMEOUT_SECONDS),
+                    content=read_body(raw, max_bytes=MAX_RESPONSE_BYTES, seconds=self._at_most(ANSWER_TIMEOUT_SECONDS)),
                     url=url,
                 )
         except AnswerTooLarge:
@@ -194,8 +216,13 @@ class ProviderClient:
         except requests.exceptions.RequestException as error:
             if type(error).__name__ == "InvalidIPAddress":
                 raise Misconfigured("The base URL leads to a private address, which is not allowed.") from None
+            if self._deadline is not None and self._deadline.left() <= 0:
+                raise OutOfTime("The provider did not answer completely in the time allowed.") from None
             # The original text may hold the URL; only its kind is passed on.
             raise Unreachable(f"No answer from the provider ({type(error).__name__}).") from None
+
+    def _at_most(self, seconds: float) -> float:
+        return seconds if self._deadline is None else self._deadline.allows(seconds)
 
     def _classify(self, answer: Response) -> None:
         special = self._config.classify(answer) if self._config.classify is not None else None
@@ -252,9 +279,13 @@ def _as_wait(seconds: float | None) -> float | None:
     return min(seconds, MAX_RETRY_AFTER_SECONDS) if seconds and seconds > 0 else None
 
 
-def _adapter(*, https: bool, trusted: bool) -> HTTPAdapter:
+def _adapter(*, https: bool, trusted: bool, deadline: Deadline | None) -> HTTPAdapter:
     adapter = HTTPAdapter() if trusted else IPFilterAdapter(is_https_proto=https)
-    adapter.max_retries = _CONNECT_RETRIES
+    if deadline is None:
+        adapter.max_retries = _CONNECT_RETRIES
+    else:
+        # Somebody waits, and either asks again or a task does: no pauses and no second tries under a deadline.
+        adapter.poolmanager.pool_classes_by_scheme = timed_pools(deadline)
     return adapter
 
 

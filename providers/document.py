@@ -13,6 +13,8 @@ from typing import Any
 
 import orjson
 
+from providers.redaction import REDACTED
+
 MAX_TEXT = 4000
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _NO_YEAR_BEFORE = datetime(1990, 1, 1, tzinfo=UTC)
@@ -77,6 +79,11 @@ class Document:
             if isinstance(value, str) and value:
                 return value[:limit]
         return None
+
+    def name(self, *pointers: str, limit: int = MAX_TEXT) -> str | None:
+        """The first text that redaction left whole: a login that is an e-mail address names nobody in a stored body."""
+        found = (self.text(pointer, limit=limit) for pointer in pointers)
+        return next((text for text in found if text and REDACTED not in text), None)
 
     def integer(self, *pointers: str) -> int | None:
         for pointer in pointers:

@@ -7,6 +7,7 @@
 | RateLimited      | rate_limit | yes     | 429, or 403 that says so                  |
 | ProviderFault    | server     | yes     | 5xx, 408, an answer we cannot read        |
 | Unreachable      | network    | yes     | DNS, connect, TLS, time-out               |
+| OutOfTime        | network    | yes     | the time we allowed ourselves is over     |
 | Misconfigured    | config     | no      | settings or credential cannot work        |
 
 Messages are for people who run connections: they never hold response bodies, URLs with queries, or
@@ -61,6 +62,10 @@ class Unreachable(ProviderError):
 
     category = "network"
     retryable = True
+
+
+class OutOfTime(Unreachable):
+    """The time allowed for all calls together is over: before this one, or before its answer was complete."""
 
 
 class Misconfigured(ProviderError):

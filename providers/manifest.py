@@ -39,6 +39,8 @@ class Manifest:
     Events carry its value (``ProviderEvent.ordering_key``).
     ``handshake``: name of the provider's way to prove an endpoint; empty: none.
     ``accepted_status`` … ``limited_status``: what to answer where the usual codes hurt.
+    ``vendor_origins``: scheme and host of each address at which the provider itself answers, for one whose app has a
+    shared door: what another address says of an account makes nobody's deliveries anybody's (``Identity.routes``).
     ``documentation``: vendor page the values come from.
     """
 
@@ -56,4 +58,5 @@ class Manifest:
     rejected_status: int = 401
     fault_status: int = 503
     limited_status: int = 429
+    vendor_origins: tuple[str, ...] = ()
     rate_limit_headers: RateLimitHeaders = field(default_factory=RateLimitHeaders)

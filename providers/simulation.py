@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,4 +51,13 @@ class Simulator(Protocol):
 
     def tick(self) -> list[SimulatedDelivery]:
         """Let one thing happen and return the webhooks that tell of it."""
+        ...
+
+
+@runtime_checkable
+class HookKeeper(Protocol):
+    """A simulator whose API makes hooks; the contract suite needs it where the adapter has a registrar."""
+
+    def kept_hooks(self) -> list[tuple[str, str]]:
+        """Address and secret of each hook there is, in every place."""
         ...

@@ -33,6 +33,8 @@ class WebhookRequest:
     """Parameters of the URL, as far as they occur once; whoever chose the URL chose them."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """The connection's settings, for providers whose events are described by them."""
+    scheme: str = ""
+    """Name of the scheme it was verified with; where schemes sign different headers, only those of this one count."""
 
     def header(self, name: str) -> str:
         return self.headers.get(name, "")

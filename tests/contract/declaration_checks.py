@@ -38,6 +38,10 @@ def manifest_is_sane(subject: Subject) -> None:
     assert 200 <= manifest.duplicate_status < 300
     assert 400 <= manifest.rejected_status < 500
     assert 500 <= manifest.fault_status < 600, "our own fault must make the provider try again"
+    # A refusal is final for most; the answer to a limit must be one that asks for another try.
+    assert manifest.limited_status == 429 or 500 <= manifest.limited_status < 600, (
+        "a limit must not look like a refusal"
+    )
     assert manifest.timestamp_tolerance_seconds is None or manifest.timestamp_tolerance_seconds > 0
     limits = manifest.rate_limit_headers
     for name in (limits.limit, limits.remaining, limits.reset):

@@ -14,14 +14,14 @@ from typing import Any, ClassVar
 
 from providers.adapters.fake.adapter import FakeAdapter
 from providers.adapters.fake.polling import IssueStream
-from providers.adapters.fake.simulator import Simulator as FakeSimulator
 from providers.adapters.fake.webhook import FakeWebhook
 from providers.canonical import JSON, Resource, Signal, SignalType
 from providers.client import ProviderClient
 from providers.errors import ProviderError
 from providers.spi import Identity, Page, Window
 from providers.verification import Verified, verify
-from tests.contract import hostile_webhooks
+from tests.contract import hostile_registrars, hostile_webhooks
+from tests.contract.hostile_registrars import making_hooks
 from tests.contract.hostile_verifiers import REFUSALS
 from tests.contract.subject import FIXTURES, Subject
 
@@ -42,7 +42,7 @@ class HostileSubject(Subject):
 def subject(
     adapter: FakeAdapter, *, source: Path = FOLDER, verifier: Callable[..., Verified] = verify
 ) -> HostileSubject:
-    return HostileSubject(adapter, FIXTURES / "fake", FakeSimulator, verifier, source)
+    return HostileSubject(adapter, FIXTURES / "fake", hostile_registrars.World, verifier, source)
 
 
 # Declarations
@@ -54,6 +54,10 @@ class Nameless(FakeAdapter):
 
 class Impossible(FakeAdapter):
     manifest = replace(FakeAdapter.manifest, fault_status=200)
+
+
+class Dismissive(FakeAdapter):
+    manifest = replace(FakeAdapter.manifest, limited_status=403)
 
 
 class Boundless(FakeAdapter):
@@ -246,6 +250,7 @@ def unknown_scheme() -> FakeAdapter:
 VICES: dict[str, tuple[FakeAdapter, tuple[str, ...]]] = {
     "nameless": (Nameless(), ("facts_are_complete",)),
     "fault answered 200": (Impossible(), ("manifest_is_sane",)),
+    "limit answered 403": (Dismissive(), ("manifest_is_sane",)),
     "retries for ever": (Boundless(), ("manifest_is_sane",)),
     "bad schema": (BadSchema(), ("schemas_are_schemas",)),
     "no scheme": (with_webhook(hostile_webhooks.Schemeless()), ("schemes_are_declared_soundly", *REFUSALS)),
@@ -294,6 +299,28 @@ VICES: dict[str, tuple[FakeAdapter, tuple[str, ...]]] = {
     "failure as an empty page": (with_stream(NothingWrong()), ("failures_are_told_apart",)),
     "trusts every item": (with_stream(Fragile()), ("twisted_answers_are_survived",)),
     "naive times in polling": (with_stream(NaiveWatermark()), ("twisted_answers_are_survived",)),
+    "hooks made twice": (
+        with_webhook(making_hooks(hostile_registrars.Doubling())),
+        ("an_answer_lost_leaves_one_hook",),
+    ),
+    "hook with an old secret": (
+        with_webhook(making_hooks(hostile_registrars.Forgetful())),
+        ("an_answer_lost_leaves_one_hook",),
+    ),
+    "secret not changed": (with_webhook(making_hooks(hostile_registrars.Unchanging())), ("a_hook_takes_a_new_secret",)),
+    "gone is a failure": (
+        with_webhook(making_hooks(hostile_registrars.Insistent())),
+        ("a_hook_removed_twice_is_gone",),
+    ),
+    "refusal as a removal": (with_webhook(making_hooks(hostile_registrars.Careless())), ("a_refused_removal_is_told",)),
+    "one error for all": (
+        with_webhook(making_hooks(hostile_registrars.Blunt())),
+        ("refusals_of_a_hook_are_told_apart", "an_answer_lost_leaves_one_hook"),
+    ),
+    "secret in the words": (
+        with_webhook(making_hooks(hostile_registrars.Chatty())),
+        ("refusals_of_a_hook_are_told_apart",),
+    ),
     "believes anybody": (BelievesAnybody(), ("credential_is_proven", "failures_are_told_apart")),
     "proves nobody": (ProvesNobody(), ("credential_is_proven",)),
 }

@@ -83,7 +83,8 @@ def _simulator(subject: Subject) -> type[Simulator]:
 
 
 @contextmanager
-def _world(subject: Subject) -> Iterator[tuple[Simulator, Server, ProviderClient]]:
+def served(subject: Subject) -> Iterator[tuple[Simulator, Server, ProviderClient]]:
+    """The adapter's own simulator over HTTP, and a client with its credential."""
     simulator = _simulator(subject)(seed=7, faults=False)
     with serving(simulator.handle) as server, _client(subject, server) as client:
         yield simulator, server, client
@@ -117,7 +118,7 @@ def _keys(pages: list[Page]) -> set[str]:
 @_calls
 def streams_read_to_the_end(subject: Subject) -> None:
     """Every part ends, one request a page; its events are sound; each stream finds something."""
-    with _world(subject) as (_, server, client):
+    with served(subject) as (_, server, client):
         found: dict[str, int] = {stream.name: 0 for stream in subject.adapter.streams}
         for part in _parts(subject, server, client):
             before = len(server.asked)
@@ -145,7 +146,7 @@ def _sound(subject: Subject, part: Part, event: ProviderEvent) -> None:
 @_calls
 def a_run_goes_on_from_any_page(subject: Subject) -> None:
     """Stopped after any page and taken up from its position by a new client, the run finds the same."""
-    with _world(subject) as (_, server, client):
+    with served(subject) as (_, server, client):
         for part in _parts(subject, server, client):
             pages = part.drain({})
             whole = _keys(pages)
@@ -160,7 +161,7 @@ def a_run_goes_on_from_any_page(subject: Subject) -> None:
 @_calls
 def a_quiet_second_poll_is_one_request(subject: Subject) -> None:
     """With nothing new, polling again makes one request a part and brings no new dedupe key."""
-    with _world(subject) as (_, server, client):
+    with served(subject) as (_, server, client):
         for part in _parts(subject, server, client):
             first = part.drain({})
             position = first[-1].position
@@ -176,7 +177,7 @@ def a_quiet_second_poll_is_one_request(subject: Subject) -> None:
 def a_window_limits_what_is_told(subject: Subject) -> None:
     """A backfill window in the far past brings nothing of today."""
     past = Window(since=datetime(2001, 1, 1, tzinfo=UTC), until=datetime(2001, 1, 2, tzinfo=UTC))
-    with _world(subject) as (_, server, client):
+    with served(subject) as (_, server, client):
         for part in _parts(subject, server, client):
             late = [e for e in _events(part.drain({}, past)) if e.occurred_at and e.occurred_at >= datetime.now(UTC)]
             assert not late
@@ -188,7 +189,7 @@ def both_roads_name_a_happening_alike(subject: Subject) -> None:
     """After changes, polls bring new events, and where both roads name a happening they agree on it."""
     if not subject.adapter.streams:
         return
-    with _world(subject) as (simulator, server, client):
+    with served(subject) as (simulator, server, client):
         parts = _parts(subject, server, client)
         before = {part.name: part.drain({}) for part in parts}
         pushed: dict[str, set[str]] = {}
@@ -228,7 +229,7 @@ def failures_are_told_apart(subject: Subject) -> None:
         (SimulatedAnswer(503, {"retry-after": "11"}, b""), ProviderFault, 11.0),
         *((SimulatedAnswer(200, {"content-type": "application/json"}, body), ProviderFault, None) for body in GARBAGE),
     ]
-    with _world(subject) as (_, server, client):
+    with served(subject) as (_, server, client):
         positions = [(part, [{}, part.drain({})[-1].position]) for part in _parts(subject, server, client)]
         for answer, expected, wait in answers:
             server.answer = _constant(answer)
@@ -249,7 +250,7 @@ def _constant(answer: SimulatedAnswer) -> Answer:
 @_calls
 def twisted_answers_are_survived(subject: Subject) -> None:
     """Places of a real answer turned null or of a wrong type: a ``ProviderError`` or a sound page."""
-    with _world(subject) as (_, server, client):
+    with served(subject) as (_, server, client):
         for part in {part.stream.name: part for part in _parts(subject, server, client)}.values():
             real = server.answer
             part.page({})
@@ -278,7 +279,7 @@ def _page_or_provider_error(subject: Subject, part: Part, what: str) -> None:
 @_calls
 def credential_is_proven(subject: Subject) -> None:
     """A good credential names its account; a bad one is refused as such."""
-    with _world(subject) as (_, server, client):
+    with served(subject) as (_, server, client):
         identity = subject.adapter.verify(client)
         assert isinstance(identity.account, str)
         assert identity.account, "verify proves nobody"

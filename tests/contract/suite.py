@@ -16,7 +16,7 @@ from typing import ClassVar
 import pytest
 
 from providers.spi import Adapter
-from tests.contract import declaration_checks, payload_checks, signature_checks, stream_checks
+from tests.contract import declaration_checks, payload_checks, registrar_checks, signature_checks, stream_checks
 from tests.contract.subject import Subject
 
 Check = Callable[[Subject], None]
@@ -52,6 +52,11 @@ CHECKS: tuple[Check, ...] = (
     stream_checks.failures_are_told_apart,
     stream_checks.twisted_answers_are_survived,
     stream_checks.credential_is_proven,
+    registrar_checks.an_answer_lost_leaves_one_hook,
+    registrar_checks.a_hook_takes_a_new_secret,
+    registrar_checks.a_hook_removed_twice_is_gone,
+    registrar_checks.a_refused_removal_is_told,
+    registrar_checks.refusals_of_a_hook_are_told_apart,
 )
 
 each_check = pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)

@@ -14,23 +14,30 @@ from tests.contract.subject import FIXTURES
 KINDS: dict[str, tuple[set[str], set[str], set[str]]] = {
     # beginning of the signal type: (resource, canonical keys, fields)
     "pr_": ({"repository", "branch", "pr_id"}, {"pr_number", "repository_id"}, {"title", "url"}),
+    "pr_commented": ({"repository", "pr_id"}, {"pr_number", "comment_id"}, {"body", "author", "comment_id", "url"}),
+    "pr_approval_removed": ({"repository", "pr_id"}, {"pr_number"}, {"review_state"}),
     "issue_created": (set(), {"issue_key"}, {"title", "state", "state_category", "url"}),
     "issue_updated": (set(), {"issue_key"}, {"title", "state", "state_category", "url"}),
     "issue_closed": (set(), {"issue_key"}, {"title", "state", "state_category", "url"}),
     "issue_assigned": (set(), {"issue_key"}, {"title", "assignees", "url"}),
     "issue_labeled": (set(), {"issue_key"}, {"title", "label", "labels", "url"}),
-    "issue_comment": (set(), {"issue_key"}, {"body", "author", "comment_id", "url"}),
+    "issue_priority_changed": (set(), {"issue_key"}, {"title", "priority", "previous_priority", "url"}),
+    "issue_comment": (set(), {"issue_key", "comment_id"}, {"body", "author", "comment_id", "url"}),
     "push": ({"repository", "branch", "commit"}, {"repository_id"}, {"title", "before", "commit_count"}),
     "branch_": ({"repository", "branch"}, {"repository_id"}, {"name"}),
     "tag_": ({"repository"}, {"repository_id"}, {"name"}),
-    "commit_commented": ({"repository", "commit"}, {"repository_id"}, {"body", "author", "comment_id"}),
-    "pipeline_": ({"commit"}, set(), {"state", "url"}),
+    "commit_commented": ({"repository", "commit"}, {"repository_id", "comment_id"}, {"body", "author", "comment_id"}),
+    "pipeline_": ({"commit"}, {"run_id"}, {"state", "url", "run_id"}),
+    "check_": ({"commit"}, {"run_id"}, {"name", "state", "url", "run_id"}),
+    "release_": (set(), {"release_id"}, {"title", "url"}),
     "repo_": ({"repository"}, {"repository_id"}, {"name"}),
     "chat_message": (set(), {"channel_id", "message_id"}, {"channel", "message_id"}),
     "chat_mention": (set(), {"channel_id", "message_id"}, {"channel", "message_id", "body"}),
     "channel_": (set(), {"channel_id"}, {"channel"}),
     "sprint_": (set(), {"sprint_id"}, {"sprint_id", "sprint"}),
 }
+# Providers that number these write the number as text, so that a reader need not ask whose it is.
+TEXT_KEYS = ("comment_id", "release_id", "run_id", "job_id", "deployment_id", "message_id", "sprint_id")
 # It teaches the shape of an adapter, not the reach of a real one.
 TEACHING = "fake"
 
@@ -61,3 +68,11 @@ def test_a_kind_of_signal_says_the_same_whoever_sent_it(beginning: str) -> None:
         if any(missing):
             silent[" ".join(who)] = [sorted(part) for part in missing]
     assert silent == {}
+
+
+@pytest.mark.parametrize("key", TEXT_KEYS)
+def test_an_id_is_text_whoever_sent_it(key: str) -> None:
+    told = {(*who, key): signal["canonical_keys"].get(key) for who, signals in _told().items() for signal in signals}
+    given = {who: value for who, value in told.items() if value is not None}
+    assert len({provider for provider, *_ in given}) >= 2, "only one provider has it"
+    assert {who: value for who, value in given.items() if not isinstance(value, str)} == {}

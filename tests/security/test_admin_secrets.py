@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.contrib.sessions.models import Session
 
 from connections.models import ConnectionHistory, IntegrationConnection, StoredSecret
 from connections.secret_store import secret_store
@@ -59,7 +60,8 @@ def test_a_credential_that_was_typed_is_never_rendered_back() -> None:
 def test_the_url_and_the_secret_of_a_new_webhook_are_shown_once_and_not_through_a_cookie() -> None:
     connection = make_connection()
     client = operator()
-    response = client.post(list_of(WebhookRegistration, "add"), {"connection": str(connection.pk), "events": ""})
+    made = client.post(list_of(WebhookRegistration, "add"), {"connection": str(connection.pk), "events": ""})
+    response = client.get(made.headers["Location"])
     registration = WebhookRegistration.objects.get()
     url = secret_store().get(ACME, registration.url_ref)
     token, secret = url.rsplit("/", 1)[1], secret_store().get(ACME, registration.secret_ref)
@@ -68,7 +70,8 @@ def test_the_url_and_the_secret_of_a_new_webhook_are_shown_once_and_not_through_
     assert url in page
     assert secret in page
     assert "no-store" in response["Cache-Control"]
-    shown_elsewhere = response.cookies.output() + repr(response.headers)
+    shown_elsewhere = everywhere(made) + response.cookies.output() + repr(response.headers)
+    shown_elsewhere += repr([session.get_decoded() for session in Session.objects.all()])
     for address in (page_of(registration), list_of(WebhookRegistration), page_of(connection), list_of(LogEntry)):
         shown_elsewhere += everywhere(client.get(address))
     assert token not in shown_elsewhere
@@ -81,7 +84,7 @@ def test_the_url_and_the_secret_of_a_new_webhook_are_shown_once_and_not_through_
 def test_rotating_shows_the_new_secret_once_and_keeps_the_old_one_until_the_grace_ends() -> None:
     registration, _, old = make_registration(make_connection())
     client = operator()
-    response = client.post(page_of(registration, "rotate"), {"secret": ""})
+    response = client.post(page_of(registration, "rotate"), {"secret": ""}, follow=True)
     registration.refresh_from_db()
     new = secret_store().get(ACME, registration.secret_ref)
     assert new != old
@@ -94,10 +97,11 @@ def test_rotating_shows_the_new_secret_once_and_keeps_the_old_one_until_the_grac
 
 def test_a_secret_staff_bring_themselves_is_not_shown_at_all() -> None:
     registration, _, _ = make_registration(make_connection())
-    response = operator().post(page_of(registration, "rotate"), {"secret": SECRET})
+    client = operator()
+    response = client.post(page_of(registration, "rotate"), {"secret": SECRET})
     registration.refresh_from_db()
     assert secret_store().get(ACME, registration.secret_ref) == SECRET
-    assert SECRET not in everywhere(response)
+    assert SECRET not in everywhere(response) + everywhere(client.get(response.headers["Location"]))
 
 
 def test_a_secret_that_is_too_short_is_refused_without_being_repeated() -> None:

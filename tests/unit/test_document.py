@@ -117,3 +117,10 @@ def test_json_that_other_readers_refuse_is_still_read() -> None:
 def test_what_is_not_json_is_a_value_error(raw: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 (any text will do; the kind is the contract)
         parse_json(raw)
+
+
+def test_a_name_is_the_first_that_redaction_left_whole() -> None:
+    body = Document({"key": "[redacted]", "name": "acme\\[redacted]", "shown": "Zoe", "id": 7})
+    assert body.name("/key", "/name", "/shown") == "Zoe"
+    assert body.name("/missing", "/id") == "7"
+    assert body.name("/key") is None

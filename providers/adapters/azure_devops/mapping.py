@@ -15,12 +15,16 @@ from providers.adapters.azure_devops.parts import Parts, Shape
 from providers.canonical import JSON, Resource, Signal, SignalType
 from providers.document import Document, compact
 
+PULL_REQUEST_CREATED = "git.pullrequest.created"
 PULL_REQUEST_UPDATED = "git.pullrequest.updated"
+WORK_ITEM_CREATED = "workitem.created"
 WORK_ITEM_UPDATED = "workitem.updated"
+BUILD_COMPLETE = "build.complete"
 PUSH = "git.push"
 
 UNKNOWN_EVENT = "unknown event type"
 TOLD_BY_BUILD = "build.complete tells how a run ends"
+STAGES = "no signal tells of the stages of a run"
 
 Rule = SignalType | str | Callable[[Document], SignalType | str]
 """A signal, the reason why there is none, or a question to the body."""
@@ -63,6 +67,7 @@ _BUILDS = {
     **dict.fromkeys(("failed", "partiallysucceeded"), SignalType.PIPELINE_FAILED),
     **dict.fromkeys(("canceled", "cancelled", "stopped"), SignalType.PIPELINE_CANCELLED),
 }
+_JOBS = {"succeeded": SignalType.JOB_SUCCEEDED, "failed": SignalType.JOB_FAILED}
 _DEPLOYMENTS = {
     "succeeded": SignalType.DEPLOYMENT_SUCCEEDED,
     **dict.fromkeys(("rejected", "failed", "partiallysucceeded"), SignalType.DEPLOYMENT_FAILED),
@@ -79,6 +84,10 @@ def _run(document: Document) -> SignalType | str:
     return SignalType.PIPELINE_STARTED if state == "inprogress" else TOLD_BY_BUILD
 
 
+def _job(document: Document) -> SignalType | str:
+    return _JOBS.get(mapping_runs.job_result(document), "of jobs only success and failure are told")
+
+
 def _deployed(document: Document) -> SignalType | str:
     status = (document.text("/resource/environment/status") or "").lower()
     return _DEPLOYMENTS.get(status, f"status {status[:40] or 'absent'} is neither a success nor a failure")
@@ -91,15 +100,16 @@ _APPROVAL_COMPLETED = (SignalType.DEPLOYMENT_APPROVAL_COMPLETED, mapping_runs.ap
 # the other may mean several things.
 MAPPED: Mapping[str, tuple[Rule, Shape]] = {
     PUSH: (_push, mapping_code.push),
-    "git.pullrequest.created": (SignalType.PR_OPENED, mapping_code.pull_request),
+    PULL_REQUEST_CREATED: (SignalType.PR_OPENED, mapping_code.pull_request),
     PULL_REQUEST_UPDATED: (_closed, mapping_code.pull_request),
     "ms.vss-code.git-pullrequest-comment-event": (_comment, mapping_code.comment),
-    "workitem.created": (SignalType.ISSUE_CREATED, mapping_work.work_item),
+    WORK_ITEM_CREATED: (SignalType.ISSUE_CREATED, mapping_work.work_item),
     WORK_ITEM_UPDATED: (SignalType.ISSUE_UPDATED, mapping_work.work_item),
     "workitem.deleted": (SignalType.ISSUE_DELETED, mapping_work.work_item),
     "workitem.restored": (SignalType.ISSUE_RESTORED, mapping_work.work_item),
-    "build.complete": (_build, mapping_runs.build),
+    BUILD_COMPLETE: (_build, mapping_runs.build),
     "ms.vss-pipelines.run-state-changed-event": (_run, mapping_runs.run),
+    "ms.vss-pipelines.job-state-changed-event": (_job, mapping_runs.job),
     "ms.vss-pipelinechecks-events.approval-pending": _APPROVAL_PENDING,
     "ms.vss-pipelinechecks-events.approval-completed": _APPROVAL_COMPLETED,
     "ms.vss-release.deployment-approval-pending-event": _APPROVAL_PENDING,
@@ -129,8 +139,7 @@ _CHANGED_BY_KIND: Mapping[str, list[str]] = {"reviewers": ["reviewers"], "vote":
 _IGNORED: Mapping[str, str] = {
     "git.pullrequest.merged": "a merge was tried; git.pullrequest.updated tells of a completed pull request",
     "workitem.commented": "workitem.updated tells of the comment, and knows its author",
-    "ms.vss-pipelines.stage-state-changed-event": TOLD_BY_BUILD,
-    "ms.vss-pipelines.job-state-changed-event": TOLD_BY_BUILD,
+    "ms.vss-pipelines.stage-state-changed-event": STAGES,
 }
 
 
@@ -180,6 +189,7 @@ _TIMES: Mapping[SignalType, tuple[str, ...]] = {
     SignalType.ISSUE_CREATED: ("/resource/fields/System.CreatedDate",),
     SignalType.PIPELINE_STARTED: ("/resource/run/createdDate",),
     **dict.fromkeys((*_BUILDS.values(), SignalType.PIPELINE_COMPLETED), ("/resource/finishTime",)),
+    **dict.fromkeys(_JOBS.values(), ("/resource/job/finishTime",)),
     SignalType.RELEASE_PUBLISHED: ("/resource/release/createdOn",),
     SignalType.DEPLOYMENT_APPROVAL_REQUESTED: ("/resource/approval/createdOn",),
 }

@@ -92,7 +92,7 @@ def pull_request(document: Document, signal_type: SignalType) -> Parts:
         *(f"{root}/{name}/commitId" for name in (*commits, "lastMergeSourceCommit")), limit=NAME_LENGTH
     )
     voted = signal_type in SIGNAL_OF_VOTE.values()
-    reviewer = one.text("/id", limit=NAME_LENGTH) if voted and one else None
+    reviewer = person(one, "") if voted and one else None
     actor = author if signal_type is SignalType.PR_OPENED else closed_by or reviewer
     return Parts(
         resource={

@@ -109,6 +109,26 @@ def run(document: Document, _: SignalType) -> Parts:
     )
 
 
+def job_result(document: Document) -> str:
+    """How a job ended, in the vendor's word, lower case; empty while it waits or runs."""
+    return (document.text("/resource/job/result", limit=NAME_LENGTH) or "").lower()
+
+
+def job(document: Document, signal_type: SignalType) -> Parts:
+    """A job of a run."""
+    parts, name = run(document, signal_type), document.text("/resource/job/name", limit=NAME_LENGTH)
+    parts.keys["job_id"] = document.text("/resource/job/id", limit=ID_LENGTH)
+    parts.fields |= {
+        "title": name,
+        "name": name,
+        "state": (document.text("/resource/job/state", limit=NAME_LENGTH) or "").lower(),
+        "conclusion": job_result(document),
+        "url": page(document, "/resource/job/_links/web/href", "/resource/run/_links/web/href"),
+    }
+    parts.attributes["stage"] = document.text("/resource/stage/name", limit=NAME_LENGTH)
+    return parts
+
+
 def deployment(document: Document, _: SignalType) -> Parts:
     environment = document.text("/resource/environment/name", limit=NAME_LENGTH)
     state = document.text("/resource/environment/status", limit=NAME_LENGTH) or ""

@@ -10,7 +10,6 @@ import re
 from urllib.parse import quote, unquote, urlsplit
 
 from providers.document import Document
-from providers.redaction import REDACTED
 
 ID_LENGTH = 60
 NAME_LENGTH = 200
@@ -82,23 +81,27 @@ def full_name(document: Document, name: str | None) -> str | None:
 
 
 def work_item_page(document: Document, team_project: str | None, number: int | None) -> str | None:
-    """The page the body names, else the one its base address leads to."""
+    """The page the body names, else the one its base address leads to, else that of its organisation in the cloud."""
     named = page(document, "/resource/_links/html/href")
-    base = page(document, *_BASES)
+    base, owner = page(document, *_BASES), organisation(document)
+    if not base and owner:
+        base = f"https://dev.azure.com/{quote(owner)}"
     if named or not (base and team_project and number):
         return named
     return f"{base.rstrip('/')}/{quote(team_project)}/_workitems/edit/{number}"
 
 
 def person(document: Document, *pointers: str) -> str | None:
-    """Id of the first identity found; where only ``Name <address>`` is written, the name."""
+    """Id of the first identity found; the name where only ``Name <address>`` is written, or the id is an address.
+
+    Old identities are, and the stored body has lost them.
+    """
     for pointer in pointers:
         found = document.at(pointer)
-        text = document.text(f"{pointer}/id", limit=NAME_LENGTH) if isinstance(found, dict) else None
         if isinstance(found, str):
-            text = found.partition("<")[0].strip()[:NAME_LENGTH]
-        # An old identity can look like an address, and is then gone from the stored body.
-        if text and REDACTED not in text:
+            found = {"displayName": found.partition("<")[0].strip()}
+        text = Document(found).name("/id", "/displayName", limit=NAME_LENGTH)
+        if text:
             return text
     return None
 

@@ -15,7 +15,16 @@ import re
 from collections.abc import Mapping
 
 from providers.adapters.azure_devops import mapping, mapping_work
-from providers.adapters.azure_devops.mapping import KINDS, MAPPED, PULL_REQUEST_UPDATED, PUSH, WORK_ITEM_UPDATED
+from providers.adapters.azure_devops.mapping import (
+    BUILD_COMPLETE,
+    KINDS,
+    MAPPED,
+    PULL_REQUEST_CREATED,
+    PULL_REQUEST_UPDATED,
+    PUSH,
+    WORK_ITEM_CREATED,
+    WORK_ITEM_UPDATED,
+)
 from providers.adapters.azure_devops.places import ID_LENGTH
 from providers.canonical import JSON, SignalType
 from providers.document import Document, compact
@@ -106,15 +115,22 @@ def _dedupe_key(event: str, signal_type: SignalType | None, identity: str, index
         # By ref, not by place: a subscription to one branch may list fewer refs of the same push.
         push, ref = document.integer("/resource/pushId"), _ref(document)
         return f"push:{push}:{ref}" if push and ref else f"event:{identity}:{index}"
+    if event == PULL_REQUEST_CREATED and (request := _pull_request(document)):
+        return f"{request}:opened"
     if event == PULL_REQUEST_UPDATED and signal_type in _CLOSING:
         request, closed = _pull_request(document), document.time("/resource/closedDate")
         if request and closed:
             return f"{request}:{_CLOSING[signal_type]}:{closed.isoformat()}"
-    if event == WORK_ITEM_UPDATED:
+    collection = document.text("/resourceContainers/collection/id", limit=ID_LENGTH) or ""
+    if event in (WORK_ITEM_CREATED, WORK_ITEM_UPDATED):
         item, revision = mapping_work.number(document), document.integer("/resource/rev", "/resource/revision/rev")
-        collection = document.text("/resourceContainers/collection/id", limit=ID_LENGTH)
         if item and revision:
-            return f"workitem:{collection or ''}:{item}:{revision}:{signal_type or 'ignored'}"
+            return f"workitem:{collection}:{item}:{revision}:{signal_type or 'ignored'}"
+    if event == BUILD_COMPLETE:
+        # A run that is tried again ends at another time.
+        run, ended = document.text("/resource/id", limit=ID_LENGTH), document.time("/resource/finishTime")
+        if run and ended:
+            return f"run:{collection}:{run}:{ended.isoformat()}"
     return f"event:{identity}:{signal_type or 'ignored'}"
 
 

@@ -36,6 +36,8 @@ class BitbucketAdapter(Adapter):
         retry_schedule_seconds=(0, 0),
         # A person can resend; for how long is not published, so a week is assumed.
         redelivery_horizon=timedelta(days=7),
+        # Nothing is tried again after a 4xx, so a limit must not look like one.
+        limited_status=503,
         delivery_id_header="x-request-uuid",
         ordering_key="pull request, branch or tag, build status, or repository",
         # Neither a remainder nor a reset is sent.

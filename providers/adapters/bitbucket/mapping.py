@@ -160,7 +160,18 @@ def _pull_request_comment(document: Document) -> _Parts:
     comment = _comment_fields(document)
     parts.fields |= {**comment, "url": comment["url"] or parts.fields["url"]}
     parts.resource["file_path"] = comment["file_path"]
+    parts.keys["comment_id"] = comment["comment_id"]
     return parts
+
+
+def _new(comment: Callable[[Document], _Parts]) -> Callable[[Document], _Parts]:
+    def shape(document: Document) -> _Parts:
+        parts = comment(document)
+        # Who has just written a comment is its author, also where the comment itself does not say.
+        parts.fields["author"] = parts.fields["author"] or _person(document, "/actor")
+        return parts
+
+    return shape
 
 
 def _thread(document: Document) -> _Parts:
@@ -172,23 +183,29 @@ def _thread(document: Document) -> _Parts:
 
 def _commit_comment(document: Document) -> _Parts:
     comment = _comment_fields(document)
-    return _Parts(resource={"commit": document.text("/commit/hash"), "file_path": comment["file_path"]}, fields=comment)
+    return _Parts(
+        resource={"commit": document.text("/commit/hash"), "file_path": comment["file_path"]},
+        keys={"comment_id": comment["comment_id"]},
+        fields=comment,
+    )
 
 
 def _commit_status(document: Document) -> _Parts:
     state = (document.text("/commit_status/state") or "").lower()
     name = document.text("/commit_status/name", "/commit_status/key")
+    run_id = document.text("/commit_status/key", limit=_ID_LENGTH)
     return _Parts(
         resource={"branch": document.text("/commit_status/refname"), "commit": status_commit(document)},
+        keys={"run_id": run_id},
         fields={
             "title": name,
             "name": name,
             "state": state,
             "conclusion": None if state == "inprogress" else state,
+            "description": document.text("/commit_status/description"),
             "url": document.text("/commit_status/url"),
-            "run_id": document.text("/commit_status/key", limit=_ID_LENGTH),
+            "run_id": run_id,
         },
-        attributes={"description": document.text("/commit_status/description")},
     )
 
 
@@ -217,7 +234,7 @@ def _repository(root: str = "/repository") -> Callable[[Document], _Parts]:
 
 _SHAPES: dict[str, Callable[[Document], _Parts]] = {
     "repo:push": _push,
-    "repo:commit_comment_created": _commit_comment,
+    "repo:commit_comment_created": _new(_commit_comment),
     **dict.fromkeys(("repo:commit_status_created", "repo:commit_status_updated"), _commit_status),
     **dict.fromkeys(("repo:created", "repo:imported", "repo:updated", "repo:transfer", "repo:deleted"), _repository()),
     "repo:fork": _repository("/fork"),
@@ -228,10 +245,8 @@ _SHAPES: dict[str, Callable[[Document], _Parts]] = {
     "pullrequest:unapproved": _review("/approval", "dismissed"),
     "pullrequest:changes_request_created": _review("/changes_request", "changes_requested"),
     "pullrequest:changes_request_removed": _review("/changes_request", "dismissed"),
-    **dict.fromkeys(
-        ("pullrequest:comment_created", "pullrequest:comment_updated", "pullrequest:comment_deleted"),
-        _pull_request_comment,
-    ),
+    "pullrequest:comment_created": _new(_pull_request_comment),
+    **dict.fromkeys(("pullrequest:comment_updated", "pullrequest:comment_deleted"), _pull_request_comment),
     **dict.fromkeys(("pullrequest:comment_resolved", "pullrequest:comment_reopened"), _thread),
 }
 

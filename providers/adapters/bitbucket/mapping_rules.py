@@ -17,6 +17,7 @@ UNKNOWN_EVENT = "unknown event type"
 NO_CHANGE = "a push that changed no branch and no tag"
 OTHER_REF = "a change of something that is neither a branch nor a tag"
 TAG_MOVED = "a tag was moved; only its creation and deletion are told"
+STOPPED = "a stopped build is neither a success nor a failure"
 ISSUES_ARE_GONE = "Bitbucket removed its issue tracker in August 2026"
 PROJECT = "a project groups repositories; only repositories are told"
 DATA_CENTER = "an event of Bitbucket Data Center, which is another product; this is for Bitbucket Cloud"
@@ -57,18 +58,18 @@ def _push(document: Document) -> Verdict:
     return (None, TAG_MOVED) if tag else (SignalType.PUSH, "")
 
 
-_STATES = {
-    "INPROGRESS": SignalType.PIPELINE_STARTED,
-    "SUCCESSFUL": SignalType.PIPELINE_SUCCEEDED,
-    "FAILED": SignalType.PIPELINE_FAILED,
-    "STOPPED": SignalType.PIPELINE_CANCELLED,
+_STATES: dict[str, Verdict] = {
+    "INPROGRESS": (SignalType.CHECK_STARTED, ""),
+    "SUCCESSFUL": (SignalType.CHECK_SUCCEEDED, ""),
+    "FAILED": (SignalType.CHECK_FAILED, ""),
+    "STOPPED": (None, STOPPED),
 }
 
 
 def _commit_status(document: Document) -> Verdict:
+    """A status on a commit, whichever tool set it; nothing in the body tells a run of Bitbucket's own for sure."""
     state = document.text("/commit_status/state") or ""
-    found = _STATES.get(state.upper())
-    return found, "" if found else f"state {state[:40] or 'absent'} is no state of a build"
+    return _STATES.get(state.upper(), (None, f"state {state[:40] or 'absent'} is no state of a build"))
 
 
 def _updated(document: Document) -> Verdict:

@@ -53,6 +53,9 @@ class Simulator:
     def settings(cls, base_url: str) -> dict[str, Any]:
         return {"base_url": f"{base_url}/2.0", "repositories": list(REPOSITORIES)}
 
+    def kept_hooks(self) -> list[tuple[str, str]]:
+        return [(hook["url"], hook["secret"]) for hooks in self.hooks.values() for hook in hooks.values()]
+
     # The API
 
     def handle(

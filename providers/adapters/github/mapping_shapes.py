@@ -139,6 +139,7 @@ def _review_comment(document: Document) -> Parts:
     parts.resource["file_path"] = document.text("/comment/path")
     parts.fields.update(_comment(document), title=document.text("/pull_request/title"))
     parts.fields["thread_id"] = document.text("/comment/in_reply_to_id", "/comment/id")
+    parts.keys["comment_id"] = parts.fields["comment_id"]
     return parts
 
 
@@ -164,18 +165,21 @@ def _comment(document: Document) -> JSON:
 
 def _issue_comment(document: Document) -> Parts:
     number = document.integer("/issue/number")
-    on_pull_request = document.at("/issue/pull_request") is not None
+    on_pull_request, fields = document.at("/issue/pull_request") is not None, _comment(document)
+    keys = _item_keys(document, number, pull_request=on_pull_request)
     return Parts(
         resource={"pr_id": number} if on_pull_request else {},
-        keys=_item_keys(document, number, pull_request=on_pull_request),
-        fields=_comment(document),
+        keys={**keys, "comment_id": fields["comment_id"]},
+        fields=fields,
     )
 
 
 def _commit_comment(document: Document) -> Parts:
+    fields = _comment(document)
     return Parts(
-        resource={"commit": document.text("/comment/commit_id"), "file_path": document.text("/comment/path")},
-        fields=_comment(document),
+        resource={"commit": document.text("/comment/commit_id"), "file_path": fields["file_path"]},
+        keys={"comment_id": fields["comment_id"]},
+        fields=fields,
     )
 
 
@@ -235,6 +239,7 @@ def _status(document: Document) -> Parts:
     state = (document.text("/state") or "").lower()
     return Parts(
         resource={"branch": document.text("/branches/0/name"), "commit": document.text("/sha")},
+        keys={"run_id": document.text("/id")},
         fields={
             "title": document.text("/context"),
             "name": document.text("/context"),
@@ -273,7 +278,7 @@ def _release(document: Document) -> Parts:
     tag = document.text("/release/tag_name")
     return Parts(
         resource={"branch": document.text("/release/target_commitish")},
-        keys={"release_id": document.integer("/release/id")},
+        keys={"release_id": document.text("/release/id")},
         fields={
             "title": document.text("/release/name", "/release/tag_name"),
             "name": document.text("/release/name"),
@@ -311,16 +316,17 @@ _SEVERITIES = {
 
 def _alert(kind: str, title: str, rule: str, severity: tuple[str, ...], path: str) -> Callable[[Document], Parts]:
     def shape(document: Document) -> Parts:
-        ref, number = document.text("/ref") or "", document.integer("/alert/number")
+        # Only code scanning names these, and sometimes at the last place it looked alone.
+        ref = document.text("/ref", "/alert/most_recent_instance/ref") or ""
         word = (document.text(*severity) or "").lower() if document.text("/alert/state") == "open" else ""
         file_path = document.text(path)
         return Parts(
             resource={
                 "branch": ref.removeprefix("refs/heads/") if ref.startswith("refs/heads/") else None,
-                "commit": document.text("/commit_oid"),
+                "commit": document.text("/commit_oid", "/alert/most_recent_instance/commit_sha"),
                 "file_path": file_path,
             },
-            keys={"alert_number": number},
+            keys={"alert_number": document.integer("/alert/number")},
             fields={
                 "title": document.text(title),
                 "state": (document.text("/alert/state") or "").lower(),

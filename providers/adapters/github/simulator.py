@@ -59,6 +59,13 @@ class Simulator:
     def settings(cls, base_url: str) -> dict[str, Any]:
         return {"base_url": base_url, "repositories": list(REPOSITORIES)}
 
+    def kept_hooks(self) -> list[tuple[str, str]]:
+        return [
+            (hook["config"]["url"], hook["config"]["secret"])
+            for kept in self.hooks.kept.values()
+            for hook in kept.values()
+        ]
+
     # The API
 
     def handle(

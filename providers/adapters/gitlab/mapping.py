@@ -73,7 +73,7 @@ _TIMES_OF_TYPE: dict[SignalType, tuple[str, ...]] = {
     SignalType.ISSUE_COMMENTED: (_CREATED,),
     SignalType.COMMIT_COMMENTED: (_CREATED,),
     SignalType.PIPELINE_STARTED: (_CREATED,),
-    SignalType.RELEASE_PUBLISHED: ("/released_at",),
+    SignalType.RELEASE_PUBLISHED: ("/released_at", "/created_at"),
 }
 
 

@@ -105,7 +105,8 @@ def merge_request_meanings(document: Document) -> list[SignalType]:
         SignalType.PR_CHANGES_REQUESTED: reviewed(document, "requested_changes"),
         SignalType.PR_REVIEW_SUBMITTED: reviewed(document, "reviewed"),
         SignalType.PR_LABELED: label.gained,
-        SignalType.PR_UNLABELED: label.lost,
+        # One label for another is one change, which names both.
+        SignalType.PR_UNLABELED: label.lost and not label.gained,
         SignalType.PR_ASSIGNED: assignee.gained,
         SignalType.PR_UNASSIGNED: assignee.lost,
         SignalType.PR_UPDATED: changed_fields(document),
@@ -118,7 +119,7 @@ def issue_meanings(document: Document) -> list[SignalType]:
     label, assignee = labels(document), assignees(document)
     told = {
         SignalType.ISSUE_LABELED: label.gained,
-        SignalType.ISSUE_UNLABELED: label.lost,
+        SignalType.ISSUE_UNLABELED: label.lost and not label.gained,
         SignalType.ISSUE_ASSIGNED: assignee.gained,
         SignalType.ISSUE_UNASSIGNED: assignee.lost,
         SignalType.ISSUE_UPDATED: changed_fields(document),

@@ -32,6 +32,11 @@ def repository_id(document: Document) -> int | None:
     return document.integer("/project/id", "/project_id", f"{ATTRIBUTES}/project_id")
 
 
+def first_line(document: Document, *pointers: str) -> str:
+    """The title of a commit: given as such, or the first line of its message."""
+    return (document.text(*pointers) or "").split("\n", 1)[0].strip()
+
+
 def page(document: Document, *path: str | None) -> str | None:
     """An address below the project, where every part is known."""
     site = document.text("/project/web_url")

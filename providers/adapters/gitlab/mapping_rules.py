@@ -103,7 +103,11 @@ def _note(document: Document) -> Verdict:
     about, _, action = action_of("note", document).partition(".")
     # Before 16.11 only new notes were told, and the word was missing.
     known = _NOTES.get((about, action or "create"))
-    return ([known], "") if known else ([], "only notes on merge requests, issues and commits are told")
+    if known:
+        return [known], ""
+    if about not in {noted for noted, _ in _NOTES}:
+        return [], "only notes on merge requests, issues and commits are told"
+    return [], "of notes on commits only new ones are told" if about == "commit" else UNKNOWN_ACTION
 
 
 def _emoji(document: Document) -> Verdict:

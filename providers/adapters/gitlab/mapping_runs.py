@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from providers.adapters.gitlab.mapping_parts import ATTRIBUTES, Parts, Shape, lower, page
+from providers.adapters.gitlab.mapping_parts import ATTRIBUTES, Parts, Shape, first_line, lower, page
 from providers.canonical import Severity, SignalType
 from providers.document import Document
 
@@ -27,7 +27,7 @@ def _pipeline(document: Document, _: SignalType) -> Parts:
         },
         keys={"pr_number": number, "run_id": run_id},
         fields={
-            "title": document.text("/commit/title", "/merge_request/title"),
+            "title": first_line(document, "/commit/title", "/merge_request/title", "/commit/message"),
             "name": document.text(f"{root}/name"),
             "state": state,
             "conclusion": state if state in _ENDS else None,
@@ -101,7 +101,7 @@ def _commit_in(url: str | None) -> str | None:
 def _release(document: Document, _: SignalType) -> Parts:
     return Parts(
         resource={"commit": document.text("/commit/id")},
-        keys={"release_id": document.integer("/id")},
+        keys={"release_id": document.text("/id")},
         fields={
             "title": document.text("/name", "/tag"),
             "name": document.text("/name"),

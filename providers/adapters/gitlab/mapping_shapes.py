@@ -8,7 +8,16 @@ Source: https://docs.gitlab.com/user/project/integrations/webhook_events/
 from __future__ import annotations
 
 from providers.adapters.gitlab import mapping_changes
-from providers.adapters.gitlab.mapping_parts import ATTRIBUTES, ID_LENGTH, Parts, Shape, lower, page
+from providers.adapters.gitlab.mapping_parts import (
+    ATTRIBUTES,
+    ID_LENGTH,
+    Parts,
+    Shape,
+    first_line,
+    lower,
+    page,
+    repository_id,
+)
 from providers.canonical import JSON, SignalType
 from providers.document import Document
 
@@ -16,6 +25,7 @@ _REVIEW_STATES = {
     SignalType.PR_APPROVED: "approved",
     SignalType.PR_CHANGES_REQUESTED: "changes_requested",
     SignalType.PR_REVIEW_SUBMITTED: "commented",
+    SignalType.PR_APPROVAL_REMOVED: "dismissed",
 }
 
 
@@ -23,6 +33,21 @@ def _name_of(document: Document, author_id: int | None) -> str | None:
     """The login behind a number, if the body knows that person; other bodies give the number alone."""
     people = [Document(document.at("/user")), *document.items("/assignees"), *document.items("/reviewers")]
     return next((p.text("/username") for p in people if author_id is not None and p.integer("/id") == author_id), None)
+
+
+def _author(document: Document, signal_type: SignalType) -> str | None:
+    author_id = document.integer(f"{ATTRIBUTES}/author_id")
+    known = _name_of(document, author_id)
+    # Older bodies do not number the person; who opened something wrote it. A moved issue is opened by another.
+    opened = signal_type in (SignalType.PR_OPENED, SignalType.ISSUE_CREATED)
+    if known or not opened or (author_id is not None and document.integer("/user/id") is not None):
+        return known
+    return document.text("/user/username")
+
+
+def _assignees(document: Document) -> list[str]:
+    # Older bodies name one only.
+    return document.texts("/assignees", "/username") or Document([document.at("/assignee")]).texts("", "/username")
 
 
 def _push(document: Document, signal_type: SignalType) -> Parts:
@@ -36,19 +61,18 @@ def _push(document: Document, signal_type: SignalType) -> Parts:
         SignalType.BRANCH_CREATED: ("tree", branch),
         SignalType.TAG_CREATED: ("tags", tag),
     }
-    message = head.text("/title", "/message") or ""
     return Parts(
         # The checkout is the commit itself; ``after`` of an annotated tag is the tag's own object.
         resource={"branch": branch, "commit": None if deleted else document.text("/checkout_sha", "/after")},
         fields={
-            "title": message.split("\n", 1)[0].strip(),
+            "title": first_line(head, "/title", "/message"),
             "name": branch or tag or ref,
             "url": page(document, *pages[signal_type]) if signal_type in pages else None,
             "before": before,
             "commit_count": document.integer("/total_commits_count"),
         },
-        # A push has no user object.
-        actor=document.text("/user_username", limit=ID_LENGTH),
+        # A push has no user object, and in older bodies no login.
+        actor=document.name("/user_username", "/user_name", "/user_id", limit=ID_LENGTH),
     )
 
 
@@ -60,7 +84,6 @@ def _merge_request(document: Document, signal_type: SignalType) -> Parts:
     if merged:
         # Empty after a fast-forward: the head of the branch is then what was merged.
         commit = document.text(f"{root}/merge_commit_sha", f"{root}/squash_commit_sha") or commit
-    author = _name_of(document, document.integer(f"{root}/author_id"))
     draft = document.boolean(f"{root}/draft")
     parts = Parts(
         resource={
@@ -69,18 +92,21 @@ def _merge_request(document: Document, signal_type: SignalType) -> Parts:
             "pr_id": number,
             **_home(document, f"{root}/target/path_with_namespace"),
         },
-        keys={"pr_number": number},
+        keys={
+            "repository_id": document.integer(f"{root}/target_project_id") or repository_id(document),
+            "pr_number": number,
+        },
         fields={
             "title": document.text(f"{root}/title"),
             "body": document.text(f"{root}/description"),
             "state": lower(document, f"{root}/state"),
             "url": document.text(f"{root}/url"),
-            "author": author,
+            "author": _author(document, signal_type),
             "draft": document.boolean(f"{root}/work_in_progress") if draft is None else draft,
             "from_fork": _from_fork(document),
             "base_branch": document.text(f"{root}/target_branch"),
             "labels": document.texts("/labels", "/title"),
-            "assignees": document.texts("/assignees", "/username"),
+            "assignees": _assignees(document),
             "before": document.text(f"{root}/oldrev"),
             "merged_by": document.text("/user/username") if merged else None,
             "changed_fields": mapping_changes.changed_fields(document),
@@ -130,7 +156,7 @@ def _add_changes(parts: Parts, document: Document, signal_type: SignalType) -> N
     match signal_type:
         case SignalType.PR_LABELED | SignalType.ISSUE_LABELED:
             parts.fields["label"] = next(iter(label.gained), None)
-            parts.attributes["labels_added"] = label.gained
+            parts.attributes |= {"labels_added": label.gained, "labels_removed": label.lost}
         case SignalType.PR_UNLABELED | SignalType.ISSUE_UNLABELED:
             parts.fields["label"] = next(iter(label.lost), None)
             parts.attributes["labels_removed"] = label.lost
@@ -164,8 +190,8 @@ def _issue(document: Document, signal_type: SignalType) -> Parts:
             "state": state,
             "state_category": {"opened": "new", "closed": "done"}.get(state),
             "url": document.text(f"{root}/url"),
-            "author": _name_of(document, document.integer(f"{root}/author_id")),
-            "assignees": document.texts("/assignees", "/username"),
+            "author": _author(document, signal_type),
+            "assignees": _assignees(document),
             "labels": document.texts("/labels", "/title"),
             "issue_type": document.text(f"{root}/type"),
             "changed_fields": mapping_changes.changed_fields(document),
@@ -179,7 +205,7 @@ def _issue(document: Document, signal_type: SignalType) -> Parts:
 def _note(document: Document, signal_type: SignalType) -> Parts:
     root = ATTRIBUTES
     path = document.text(f"{root}/position/new_path", f"{root}/st_diff/new_path")
-    number = document.integer("/merge_request/iid")
+    number, comment_id = document.integer("/merge_request/iid"), document.text(f"{root}/id")
     parts = Parts(
         resource={
             "commit": document.text("/commit/id", "/merge_request/last_commit/id"),
@@ -187,19 +213,19 @@ def _note(document: Document, signal_type: SignalType) -> Parts:
             "pr_id": number,
             "file_path": path,
         },
-        keys={"pr_number": number},
+        keys={"pr_number": number, "comment_id": comment_id},
         fields={
-            "title": document.text("/merge_request/title", "/issue/title", "/commit/title"),
+            "title": first_line(document, "/merge_request/title", "/issue/title", "/commit/title", "/commit/message"),
             "body": document.text(f"{root}/note"),
             "url": document.text(f"{root}/url"),
             "author": _note_author(document, signal_type),
-            "comment_id": document.text(f"{root}/id"),
+            "comment_id": comment_id,
             "thread_id": document.text(f"{root}/discussion_id"),
             "file_path": path,
         },
     )
     if document.at("/issue") is not None:
-        parts.keys = _issue_keys(document, document.integer("/issue/iid"))
+        parts.keys |= _issue_keys(document, document.integer("/issue/iid"))
         parts.attributes["confidential"] = document.boolean("/issue/confidential")
     return parts
 
@@ -211,12 +237,13 @@ def _note_author(document: Document, signal_type: SignalType) -> str | None:
 
 
 def _emoji(document: Document, _: SignalType) -> Parts:
+    comment_id = document.text("/note/id")
     return Parts(
-        keys=_issue_keys(document, document.integer("/issue/iid")),
+        keys={**_issue_keys(document, document.integer("/issue/iid")), "comment_id": comment_id},
         fields={
             "reaction": document.text(f"{ATTRIBUTES}/name"),
             "url": document.text(f"{ATTRIBUTES}/awarded_on_url"),
-            "comment_id": document.text("/note/id"),
+            "comment_id": comment_id,
         },
     )
 

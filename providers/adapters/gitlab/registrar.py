@@ -67,10 +67,10 @@ class GitLabRegistrar(HookRegistrar):
         projects, groups = settings.get("projects") or [], settings.get("groups") or []
         if not projects and not groups:
             raise Misconfigured("Name the projects or groups to make webhooks in: the setting projects or groups.")
-        # A group's hook tells of its projects too; a second hook there would tell everything twice.
+        # A group's hook tells of its subgroups and projects too; a second hook there would tell everything twice.
         covered = tuple(f"{group.lower()}/" for group in groups)
-        alone = [project for project in projects if not project.lower().startswith(covered)]
-        return [*(f"{GROUP}{group}" for group in groups), *(f"{PROJECT}{project}" for project in alone)]
+        places = [*(f"{GROUP}{group}" for group in groups), *(f"{PROJECT}{project}" for project in projects)]
+        return [place for place in places if not place.partition(":")[2].lower().startswith(covered)]
 
     def create(self, client: ProviderClient, *, target: str, url: str, secret: str, events: Sequence[str]) -> str:
         hooks = _hooks_path(target)

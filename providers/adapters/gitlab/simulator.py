@@ -49,6 +49,9 @@ class Simulator:
     def settings(cls, base_url: str) -> dict[str, Any]:
         return {"base_url": f"{base_url}{API}", "projects": [PROJECT]}
 
+    def kept_hooks(self) -> list[tuple[str, str]]:
+        return [(hook["url"], hook["signing_token"]) for hooks in self.hooks.kept.values() for hook in hooks.values()]
+
     # The API
 
     def handle(

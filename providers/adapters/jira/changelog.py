@@ -102,6 +102,7 @@ _MEANING_OF_FIELD: Final[Mapping[str, Callable[[Document], SignalType]]] = {
     "assignee": _assignee,
     "labels": _labels,
     "sprint": lambda _: SignalType.ISSUE_SPRINT_CHANGED,
+    "priority": lambda _: SignalType.ISSUE_PRIORITY_CHANGED,
     "link": _link,
 }
 
@@ -140,11 +141,11 @@ def _transition(items: _Items) -> Detail:
 
 def _assignment(items: _Items) -> Detail:
     # ``to`` holds the old user key in some bodies; the issue itself then has the account id.
-    current = items.body.text("/issue/fields/assignee/accountId") if _has(items.last, "to") else None
+    current = items.body.name("/issue/fields/assignee/accountId") if _has(items.last, "to") else None
     return Detail(
         fields={
-            "assignee": items.last.text(f"/{_TEMPORARY}ToAccountId") or current or items.last.text("/to"),
-            "previous_assignee": items.first.text(f"/{_TEMPORARY}FromAccountId", "/from"),
+            "assignee": items.last.name(f"/{_TEMPORARY}ToAccountId") or current or items.last.name("/to", "/toString"),
+            "previous_assignee": items.first.name(f"/{_TEMPORARY}FromAccountId", "/from", "/fromString"),
         }
     )
 
@@ -166,6 +167,15 @@ def _sprint(items: _Items) -> Detail:
         # The field lists finished sprints too; the last one is where the issue is now.
         keys={"sprint_id": after[-1] if after else None},
         attributes={"sprint_ids": after, "previous_sprint_ids": before},
+    )
+
+
+def _prioritising(items: _Items) -> Detail:
+    return Detail(
+        fields={
+            "priority": items.last.text("/toString"),
+            "previous_priority": items.first.text("/fromString"),
+        }
     )
 
 
@@ -219,6 +229,7 @@ _DETAIL_OF_MEANING: Final[Mapping[SignalType, Callable[[_Items], Detail]]] = {
     SignalType.ISSUE_LABELED: _labelling,
     SignalType.ISSUE_UNLABELED: _labelling,
     SignalType.ISSUE_SPRINT_CHANGED: _sprint,
+    SignalType.ISSUE_PRIORITY_CHANGED: _prioritising,
     SignalType.ISSUE_LINKED: _linking,
     SignalType.ISSUE_UNLINKED: _linking,
     SignalType.ISSUE_CLOSED: _resolving,

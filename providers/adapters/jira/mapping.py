@@ -50,12 +50,12 @@ def issue_id(body: Document) -> str | None:
 
 
 def _person(body: Document, *pointers: str) -> str | None:
-    """Stable id of the first person found: ``accountId`` on Cloud, ``key`` or ``name`` on Data Center."""
-    for pointer in pointers:
-        found = body.text(f"{pointer}/accountId", f"{pointer}/key", f"{pointer}/name", limit=200)
-        if found:
-            return found
-    return None
+    """Stable id of the first person found: ``accountId`` on Cloud, ``key`` or ``name`` on Data Center.
+
+    Those two may be e-mail addresses, which a stored body has lost; the name people see then stands for them.
+    """
+    members = ("accountId", "key", "name", "displayName")
+    return body.name(*(f"{pointer}/{member}" for pointer in pointers for member in members), limit=200)
 
 
 def _site(body: Document, *links: str) -> str | None:
@@ -82,6 +82,7 @@ def _issue_keys(body: Document) -> JSON:
         "issue_key": key,
         "issue_id": issue_id(body),
         "project_key": body.text("/issue/fields/project/key", limit=100) or (key or "").rpartition("-")[0],
+        "project_id": body.text("/issue/fields/project/id", limit=60),
     }
 
 

@@ -103,7 +103,7 @@ class JiraWebhook(Webhook):
         return [
             ProviderEvent(
                 event_type=event_type,
-                dedupe_key=f"{delivery}:{signal_type or 'ignored'}",
+                dedupe_key=_comment_key(signal_type, body) or f"{delivery}:{signal_type or 'ignored'}",
                 payload=payload,
                 signal_type=signal_type,
                 ignored_reason="" if signal_type else reason,
@@ -136,6 +136,14 @@ def _signal_types(event_type: str, body: Document) -> list[SignalType]:
         return changelog.meanings(body)
     known = SIGNAL_OF_EVENT.get(event_type)
     return [known] if known else []
+
+
+def _comment_key(signal_type: SignalType | None, body: Document) -> str:
+    """A comment at one version; empty for anything else. Old Server sends it under two names, with two identifiers."""
+    comment, touched = body.text("/comment/id", limit=60), body.time("/comment/updated")
+    if signal_type not in _COMMENTS or not (comment and touched):
+        return ""
+    return f"comment:{comment}:{milliseconds(touched)}:{signal_type}"
 
 
 def _happening(event_type: str, signal_types: list[SignalType], body: Document) -> str:

@@ -54,9 +54,11 @@ def issue_key(document: Document, root: str) -> str | None:
 
 
 def _team(document: Document, root: str) -> JSON:
+    # A comment's issue brings no team, but the issue's key begins with it.
+    in_key = (issue_key(document, root) or "").rpartition("-")[0]
     return {
         "team_id": document.text(f"{root}/team/id", f"{root}/teamId", limit=ID_LENGTH),
-        "project_key": document.text(f"{root}/team/key", limit=20),
+        "project_key": document.text(f"{root}/team/key", limit=20) or in_key,
         "project_id": document.text(f"{root}/project/id", f"{root}/projectId", limit=ID_LENGTH),
     }
 

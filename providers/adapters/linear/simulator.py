@@ -54,6 +54,9 @@ class Simulator:
     def settings(cls, base_url: str) -> dict[str, Any]:
         return {"base_url": base_url}
 
+    def kept_hooks(self) -> list[tuple[str, str]]:
+        return [(hook["url"], hook["secret"]) for hook in self.hooks.values()]
+
     # --- the API ---
 
     def handle(

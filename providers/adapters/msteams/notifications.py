@@ -80,11 +80,11 @@ def _event_type(item: Document) -> str:
 def _dedupe_key(event_type: str, item: Document) -> str:
     """Subscription, resource, change and version.
 
-    A plain notification has no version. An update can happen again, so there the whole notification stands for it:
-    the same words told twice are one.
+    A plain notification has no version. All but a creation can happen again (what was deleted can be restored), so
+    there the whole notification stands for it: the same words told twice are one.
     """
     version = item.text("/resourceData/@odata.etag", "/resourceData/etag", "/resourceData/lastModifiedDateTime") or ""
-    if not version and event_type.partition(".")[2] not in ("created", "deleted"):
+    if not version and event_type.partition(".")[2] != "created":
         version = _digest(item.value)
     parts = [item.text("/subscriptionId"), item.text("/resource"), item.text("/resourceData/id"), event_type, version]
     return f"notification:{_digest(parts)}"

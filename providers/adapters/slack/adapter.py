@@ -42,6 +42,7 @@ class SlackAdapter(Adapter):
         ordering_key="message; for what happens to a channel itself, the channel",
         handshake="url_verification",
         accepted_status=200,
+        vendor_origins=("https://slack.com", "https://slack-gov.com"),
         documentation="https://docs.slack.dev/apis/events-api/",
     )
 
@@ -51,8 +52,8 @@ class SlackAdapter(Adapter):
             "base_url": {
                 "type": "string",
                 "format": "uri",
-                # What auth.test says decides whose events these are, so no other host may say it. Plain http
-                # is refused by the client except for hosts the operator admits (a simulator).
+                # Plain http is refused by the client except for hosts the operator admits (a simulator); what
+                # those say of an account routes nothing (vendor_origins).
                 "pattern": "^(https://slack(-gov)?\\.com/api/?|http://[^\\s?#@]+)$",
                 "maxLength": 200,
                 "default": DEFAULT_BASE_URL,

@@ -136,7 +136,8 @@ def _bots(body: Document) -> set[str]:
 
 def _addresses_app(body: Document) -> bool:
     """A mention is told twice, as ``app_mention`` and as a message; read alike, either may come first."""
-    bots = _bots(body)
+    # Older events name those who installed the app instead, which may be people: enough to tell a mention by.
+    bots = _bots(body) if body.items("/authorizations") else set(body.texts("/authed_users"))
     if not bots or body.text("/event/channel_type") == "im":
         # A direct message is not told a second time, and all of them are for the app.
         return False
@@ -148,11 +149,14 @@ def _is_own(body: Document) -> bool:
     own_app = body.text("/api_app_id")
     named = {
         app
-        for root in ("/event", "/event/message")
+        for root in ("/event", "/event/message", "/event/previous_message")
         for pointer in ("/app_id", "/bot_profile/app_id")
         if (app := body.text(f"{root}{pointer}"))
     }
     if own_app and named:
         return own_app in named
-    users = {body.text("/event/user", "/event/user_id"), body.text("/event/message/user")}
+    users = {
+        body.text("/event/user", "/event/user_id"),
+        body.text("/event/message/user", "/event/previous_message/user"),
+    }
     return bool(users & _bots(body))

@@ -51,7 +51,7 @@ def signal(signal_type: SignalType, event_type: str, payload: JSON) -> Signal:
     return Signal(
         signal_type=signal_type,
         occurred_at=occurred_at(payload),
-        actor_id=reading.text("actor", limit=_ID_LENGTH),
+        actor_id=reading.person("actor", limit=_ID_LENGTH),
         resource=Resource(
             repository=reading.text("repository", limit=_ID_LENGTH),
             branch=reading.text("branch", limit=_ID_LENGTH),

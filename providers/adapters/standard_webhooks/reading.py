@@ -20,11 +20,13 @@ _USUAL: dict[str, tuple[str, ...]] = {
     "url": ("/data/url",),
     "state": ("/data/status",),
     "severity": ("/data/severity",),
-    "actor": ("/data/actor/id", "/data/user/id"),
+    "actor": ("/data/actor/id", "/data/user/id", "/data/actor/name", "/data/user/name"),
     "repository": ("/data/repository",),
     "branch": ("/data/branch",),
     "commit": ("/data/commit",),
 }
+# Fields that name somebody, perhaps by an e-mail address.
+_PEOPLE = frozenset({"author", "assignee", "previous_assignee", "merged_by", "reviewer", "member"})
 # Parts without a usual place.
 _OTHERS = ("service", "pr_number")
 
@@ -52,6 +54,10 @@ class Reading:
     def text(self, name: str, *, limit: int) -> str | None:
         return self._document.text(*self._places(name), limit=limit)
 
+    def person(self, name: str, *, limit: int) -> str | None:
+        """Who it was; nobody where a stored event has lost the name because it was an e-mail address."""
+        return self._document.name(*self._places(name), limit=limit)
+
     def integer(self, name: str) -> int | None:
         return self._document.integer(*self._places(name))
 
@@ -69,4 +75,4 @@ class Reading:
             case "array":
                 return self._document.texts(*places) if places else None
             case _:
-                return self._document.text(*places)
+                return self._document.name(*places) if name in _PEOPLE else self._document.text(*places)

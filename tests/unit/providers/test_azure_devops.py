@@ -9,6 +9,7 @@ import pytest
 
 from providers.adapters.azure_devops.adapter import AzureDevOpsAdapter
 from providers.canonical import Signal
+from providers.redaction import redact
 from providers.spi import TEST_DELIVERY, ProviderEvent, WebhookRequest
 from providers.verification import SignatureRejected, verify
 
@@ -307,3 +308,55 @@ def test_a_repository_is_named_with_its_organisation(remote: str, base: str, exp
     resource = push(("refs/heads/main", OLD, NEW), repository={**REPOSITORY, "remoteUrl": remote})
     (event,) = told("git.push", resource, resourceContainers={"collection": {"baseUrl": base}})
     assert signal(event).resource.repository == expected
+
+
+# --- one happening told by several subscriptions ---
+
+COLLECTION = {"collection": {"id": "c-1"}}
+
+
+@pytest.mark.parametrize(
+    ("event", "resource", "later"),
+    [
+        pytest.param(
+            "git.pullrequest.created",
+            {"pullRequestId": 12, "repository": {"id": "r-1"}},
+            {"pullRequestId": 13},
+            id="pull-request",
+        ),
+        pytest.param("workitem.created", {"id": 7, "rev": 1, "fields": {}}, {"id": 8}, id="work-item"),
+        pytest.param(
+            "build.complete",
+            {"id": 900, "result": "failed", "finishTime": "2026-03-02T09:26:20.69Z"},
+            {"finishTime": "2026-03-02T10:26:20.69Z", "result": "succeeded"},
+            id="build-tried-again",
+        ),
+    ],
+)
+def test_a_second_subscription_repeats_an_event(event: str, resource: dict[str, Any], later: dict[str, Any]) -> None:
+    (first,) = told(event, resource, id="e-1", resourceContainers=COLLECTION)
+    (again,) = told(event, resource, id="e-2", resourceContainers=COLLECTION)
+    (other,) = told(event, {**resource, **later}, id="e-1", resourceContainers=COLLECTION)
+    assert first.dedupe_key == again.dedupe_key != other.dedupe_key
+
+
+@pytest.mark.parametrize("event", ["git.pullrequest.created", "workitem.created", "build.complete"])
+def test_without_an_object_to_name_the_events_own_id_is_the_key(event: str) -> None:
+    assert told(event, {}, id="e-1")[0].dedupe_key != told(event, {}, id="e-2")[0].dedupe_key
+
+
+# --- parts a body does not bring ---
+
+
+def test_a_work_item_has_a_page_where_only_its_address_names_the_organisation() -> None:
+    address = "https://acme-shop.visualstudio.com/DefaultCollection/_apis/wit/workItems/7"
+    (event,) = told("workitem.created", {"id": 7, "url": address, "fields": {"System.TeamProject": "Web Shop"}})
+    assert signal(event).fields["url"] == "https://dev.azure.com/acme-shop/Web%20Shop/_workitems/edit/7"
+
+
+def test_an_old_identity_that_is_an_address_is_told_by_name() -> None:
+    pusher = {"id": "zoe@acme.example", "displayName": "Zoe"}
+    (event,) = told("git.push", push(("refs/heads/main", OLD, NEW), pushedBy=pusher))
+    stored = redact(event.payload, emails=True)
+    assert event.signal_type is not None
+    assert ADAPTER.normalise(event.signal_type, event.event_type, stored).actor_id == "Zoe"

@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from providers.adapters.bitbucket.adapter import BitbucketAdapter
-from providers.adapters.bitbucket.mapping_rules import RULES
+from providers.adapters.bitbucket.mapping_rules import RULES, STOPPED
 from providers.adapters.bitbucket.simulator import ACCESS_TOKEN, Simulator
 from providers.canonical import SignalType
 from providers.client import ProviderClient
@@ -75,6 +75,11 @@ def test_other_algorithms_and_spellings_prove_nothing(headers: dict[str, str], r
     """UT-IA-01."""
     with pytest.raises(SignatureRejected, match=reason):
         verify(SCHEME, headers=headers, body=PUSH, secrets=[b"bb-test-secret"])
+
+
+def test_limit_is_answered_so_that_bitbucket_tries_again() -> None:
+    """A 4xx, and so 429, is final there."""
+    assert ADAPTER.manifest.limited_status >= 500
 
 
 # Events
@@ -181,7 +186,7 @@ def test_order_is_kept_within_one_thing(event_key: str, expected: str) -> None:
 def test_commit_of_a_status_is_read_from_its_link_only_if_it_looks_like_one() -> None:
     def commit(link: str) -> str | None:
         payload = {"commit_status": {"state": "FAILED", "links": {"commit": {"href": link}}}}
-        signal = ADAPTER.normalise(SignalType.PIPELINE_FAILED, "repo:commit_status_updated", payload)
+        signal = ADAPTER.normalise(SignalType.CHECK_FAILED, "repo:commit_status_updated", payload)
         return signal.resource.commit
 
     assert commit("https://api.bitbucket.org/2.0/repositories/acme/web/commit/9fec847784ab") == "9fec847784ab"
@@ -275,5 +280,22 @@ def test_simulated_deliveries_are_all_understood() -> None:
         for delivery in deliveries
         for event in ADAPTER.process_webhook(WebhookRequest(headers=delivery.headers, body=delivery.body))
     ]
-    assert {event.ignored_reason for event in events} == {""}
+    assert {event.ignored_reason for event in events} == {"", STOPPED}
     assert len({event.dedupe_key for event in events}) == len(deliveries)
+
+
+@pytest.mark.parametrize(
+    ("event_key", "author"),
+    [
+        ("pullrequest:comment_created", "712001:zoe"),
+        ("repo:commit_comment_created", "712001:zoe"),
+        # Somebody else may have changed it.
+        ("pullrequest:comment_updated", None),
+    ],
+)
+def test_new_comment_without_an_author_is_by_who_did_it(event_key: str, author: str | None) -> None:
+    (event,) = told(event_key, {"comment": {"id": 7}, "actor": {"account_id": "712001:zoe"}})
+    assert event.signal_type is not None
+    signal = ADAPTER.normalise(event.signal_type, event_key, event.payload)
+    assert signal.fields.get("author") == author
+    assert signal.canonical_keys["comment_id"] == "7"

@@ -136,3 +136,18 @@ def test_deployment_of_a_commit_names_no_branch() -> None:
     deployment = {"ref": "abc", "sha": "abc"}
     payload = {"action": "created", "deployment_status": {"state": "success"}, "deployment": deployment}
     assert signal("deployment_status.created", payload).resource.branch is None
+
+
+@pytest.mark.parametrize(
+    ("given", "branch", "commit"),
+    [
+        ({"ref": "refs/heads/main", "commit_oid": "a" * 40}, "main", "a" * 40),
+        ({"ref": "", "commit_oid": ""}, "basket", "b" * 40),
+        ({}, "basket", "b" * 40),
+    ],
+)
+def test_alert_of_code_scanning_is_where_it_was_seen_last(given: dict[str, str], branch: str, commit: str) -> None:
+    seen = {"ref": "refs/heads/basket", "commit_sha": "b" * 40}
+    payload = {"action": "created", "alert": {"state": "open", "most_recent_instance": seen}, **given}
+    resource = signal("code_scanning_alert.created", payload).resource
+    assert (resource.branch, resource.commit) == (branch, commit)

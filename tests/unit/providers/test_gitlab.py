@@ -153,7 +153,7 @@ def test_one_update_with_several_meanings_is_several_events_with_keys_of_their_o
     }
     events = told(merge_request("update", changes, oldrev="a" * 40))
     assert [str(event.signal_type) for event in events] == [
-        *("pr_synchronized", "pr_labeled", "pr_unlabeled", "pr_assigned", "pr_updated")
+        *("pr_synchronized", "pr_labeled", "pr_assigned", "pr_updated")
     ]
     assert len({event.dedupe_key for event in events}) == len(events)
     assert {event.ordering_key for event in events} == {"pr:4101:12"}

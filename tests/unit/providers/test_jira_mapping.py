@@ -10,6 +10,7 @@ import pytest
 from providers.adapters.jira.adf import plain_text
 from providers.adapters.jira.mapping import to_signal
 from providers.canonical import SignalType
+from providers.redaction import redact
 
 
 def changed(*items: dict[str, Any], **fields: Any) -> dict[str, Any]:
@@ -64,12 +65,30 @@ def test_state_category_is_provider_free(key: str | None, category: str | None) 
         ({"accountId": "5b10", "key": "zoe", "name": "z"}, "5b10"),
         ({"key": "JIRAUSER10100", "name": "zoe"}, "JIRAUSER10100"),
         ({"name": "zoe", "emailAddress": "zoe@acme.example"}, "zoe"),
-        ({"emailAddress": "zoe@acme.example", "displayName": "Zoe"}, None),
+        ({"key": "zoe@acme.example", "name": "zoe"}, "zoe"),
+        ({"key": "zoe@acme.example", "name": "zoe@acme.example", "displayName": "Zoe"}, "Zoe"),
+        ({"key": "zoe@acme.example", "displayName": "zoe@acme.example"}, None),
+        ({"emailAddress": "zoe@acme.example"}, None),
         (None, None),
     ],
 )
 def test_people_are_told_by_their_stable_id(user: Any, actor: str | None) -> None:
-    assert to_signal(SignalType.ISSUE_DELETED, {"user": user}).actor_id == actor
+    stored = redact({"user": user}, emails=True)
+    assert to_signal(SignalType.ISSUE_DELETED, stored).actor_id == actor
+
+
+def test_an_assignee_whose_key_is_an_address_is_told_by_name() -> None:
+    item = {"field": "assignee", "from": "ravi@acme.example", "fromString": "Ravi", "to": "zoe@acme.example"}
+    stored = redact(changed({**item, "toString": "Zoe"}), emails=True)
+    fields = to_signal(SignalType.ISSUE_ASSIGNED, stored).fields
+    assert (fields["assignee"], fields["previous_assignee"]) == ("Zoe", "Ravi")
+
+
+def test_a_priority_is_told_with_the_one_before() -> None:
+    steps = [("Low", "Medium"), ("Medium", "High")]
+    items = [{"field": "priority", "fromString": before, "toString": after} for before, after in steps]
+    fields = to_signal(SignalType.ISSUE_PRIORITY_CHANGED, changed(*items)).fields
+    assert (fields["priority"], fields["previous_priority"]) == ("High", "Low")
 
 
 def test_the_signed_time_wins_over_the_objects_own() -> None:

@@ -111,6 +111,7 @@ def test_one_update_tells_one_event_for_each_meaning() -> None:
         "issue_sprint_changed",
         "issue_linked",
         "issue_updated",
+        "issue_priority_changed",
     ]
     assert len({event.dedupe_key for event in events}) == len(events)
     assert events[0].dedupe_key == "0f1e:issue_transitioned"
@@ -171,6 +172,21 @@ def test_without_a_usable_identifier_the_body_is_the_identity(identifier: str | 
 def test_a_body_without_event_name_tells_what_it_can(body: dict[str, Any], event_type: str, signal_type: str) -> None:
     (event,) = told(body)
     assert (event.event_type, str(event.signal_type)) == (event_type, signal_type)
+
+
+def test_old_servers_comment_is_one_event_under_both_its_names() -> None:
+    as_update = old_comment("2026-01-01T11:00:00.000+0000")
+    as_comment = {"webhookEvent": "comment_updated", "comment": as_update["comment"]}
+    (first,), (second,) = told(as_update, "identifier-1"), told(as_comment, "identifier-2")
+    assert first.dedupe_key == second.dedupe_key
+    (later,) = told(old_comment("2026-01-01T12:00:00.000+0000"))
+    assert later.dedupe_key != first.dedupe_key
+
+
+def test_an_edit_and_the_deletion_after_it_are_two_events() -> None:
+    comment = old_comment("2026-01-01T11:00:00.000+0000")["comment"]
+    edited, deleted = (told({"webhookEvent": f"comment_{what}", "comment": comment}) for what in ("updated", "deleted"))
+    assert edited[0].dedupe_key != deleted[0].dedupe_key
 
 
 def old_comment(updated: str) -> dict[str, Any]:

@@ -221,6 +221,11 @@ def test_updates_are_told_apart_by_whatever_version_there_is() -> None:
     assert len({event.dedupe_key for event in notes(*versions, *rich, *plain_ones)}) == 5
 
 
+def test_deleted_restored_and_deleted_again_is_two_deletions() -> None:
+    later = note("deleted", subscriptionExpirationDateTime="2026-01-06T00:00:00Z")
+    assert len({event.dedupe_key for event in notes(note("deleted"), note("deleted"), later)}) == 2
+
+
 @pytest.mark.parametrize("word", ["reauthorizationRequired", "subscriptionRemoved", "missed"])
 def test_lifecycle_says_what_to_do(word: str) -> None:
     (event,) = notes({"subscriptionId": "s1", "clientState": "x", "lifecycleEvent": word})

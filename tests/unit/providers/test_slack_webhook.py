@@ -93,6 +93,10 @@ def posted(text: str, **more: Any) -> dict[str, Any]:
     return {"type": "message", "channel": "C1", "user": "U1ZOE", "ts": "1767225600.000100", "text": text, **more}
 
 
+def deleted(**message: Any) -> dict[str, Any]:
+    return {"type": "message", "subtype": "message_deleted", "channel": "C1", "previous_message": message}
+
+
 def only(body: Any, headers: dict[str, str] | None = None) -> ProviderEvent:
     (event,) = WEBHOOK.events(request(body, headers))
     return event
@@ -182,6 +186,8 @@ def test_same_words_at_another_moment_are_another_message() -> None:
         pytest.param(posted("hi", user="U1BOT"), id="by its user"),
         pytest.param(posted("hi", user="U9", app_id="A1LANTERN"), id="by its app"),
         pytest.param(posted("hi", bot_profile={"app_id": "A1LANTERN"}), id="by its profile"),
+        pytest.param(deleted(user="U1BOT"), id="its message deleted"),
+        pytest.param(deleted(user="U9", app_id="A1LANTERN"), id="its app's message deleted"),
         pytest.param({"type": "reaction_added", "user": "U1BOT", "item": {"type": "message"}}, id="a reaction"),
     ],
 )
@@ -304,3 +310,21 @@ def test_correlation_is_the_events_own_id() -> None:
 )
 def test_order_is_kept_within_a_message_or_channel(event: dict[str, Any], expected: str) -> None:
     assert only(envelope(event)).ordering_key == expected
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [
+        ({"authorizations": None, "authed_users": ["U1BOT"]}, SignalType.CHAT_MENTION),
+        ({"authorizations": None, "authed_users": ["U2RAVI"]}, SignalType.CHAT_MESSAGE),
+        # Newer events may name both, and the older list may hold people.
+        ({"authorizations": [BOT], "authed_users": ["U2RAVI"]}, SignalType.CHAT_MENTION),
+    ],
+)
+def test_older_event_names_the_app_in_another_place(named: dict[str, Any], expected: SignalType) -> None:
+    assert only(envelope(posted("<@U1BOT> hello"), **named)).signal_type == expected
+
+
+def test_whoever_installed_the_app_is_not_the_app() -> None:
+    event = only(envelope(posted("hello"), authorizations=None, authed_users=["U1ZOE"]))
+    assert event.signal_type == SignalType.CHAT_MESSAGE

@@ -153,6 +153,31 @@ class AdapterEvent(models.Model):
         return unpack(self.envelope) if self.envelope else None
 
 
+class SpentSignature(models.Model):
+    """The signature of a delivery that was already told under another one, so that no event carries it.
+
+    A provider that sends a delivery again after a rotation signs it anew; whoever captured that request must not
+    get it taken under another delivery id.
+    """
+
+    spent_id = models.BigAutoField(primary_key=True)
+    connection = models.ForeignKey(
+        IntegrationConnection, on_delete=models.CASCADE, db_index=False, related_name="+", help_text="Whose."
+    )
+    signature_hash = models.BinaryField(max_length=32, help_text="SHA-256 of the verified signature.")
+    received_at = models.DateTimeField(db_default=Now(), db_index=True, help_text="PostgreSQL's clock.")
+
+    class Meta:
+        db_table = "spent_signatures"
+        verbose_name = "spent signature"
+        constraints = [
+            models.UniqueConstraint(fields=["connection", "signature_hash"], name="signature_spent_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"spent at {self.received_at:%Y-%m-%d %H:%M}"
+
+
 class IntakeTally(models.Model):
     """What one request or page brought in, written by the statement that stores it and folded into totals later.
 

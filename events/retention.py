@@ -14,7 +14,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from events.models import UNDELIVERED, AdapterEvent, DeliveryAttempt, DeliveryStatus
+from events.models import UNDELIVERED, AdapterEvent, DeliveryAttempt, DeliveryStatus, SpentSignature
 
 ROWS_A_BATCH = 1000
 
@@ -54,6 +54,14 @@ def purge_batch() -> int:
             gone = model._default_manager.filter(**{f"{column}__in": keys})
             gone._raw_delete(gone.db)
     return len(rows)
+
+
+def purge_signatures() -> int:
+    """Forget up to 1000 signatures as old as events that are no longer kept, and return how many."""
+    old = SpentSignature.objects.filter(received_at__lt=Now() - timedelta(days=settings.EVENT_RETENTION_DAYS))
+    keys = list(old.order_by("received_at").values_list("pk", flat=True)[:ROWS_A_BATCH])
+    removed, _ = SpentSignature.objects.filter(pk__in=keys).delete()
+    return removed
 
 
 def _keep_account(gone: Sequence[tuple[uuid.UUID, str, str]]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
 import uuid6
 from django.conf import settings
 from django.db import connection as database
@@ -19,11 +20,13 @@ from events.compression import pack_text
 from events.envelope import signal_id
 from events.mapping import build_envelope
 from events.metrics import count_stored
-from events.models import AdapterEvent, AdapterEventQuerySet, DeliveryStatus, IntakeTally, Source
+from events.models import AdapterEvent, AdapterEventQuerySet, DeliveryStatus, IntakeTally, Source, SpentSignature
 from events.single_insert import insert_one
 from providers.errors import MappingFailed
 from providers.redaction import redacted_json
 from providers.spi import ProviderEvent
+
+log = structlog.get_logger(__name__)
 
 _ROWS_A_STATEMENT = 200
 
@@ -93,15 +96,17 @@ def replay(queryset: AdapterEventQuerySet, *, actor: str) -> int:
     with transaction.atomic():
         # In the order in which everybody locks them.
         rows = queryset.exclude(delivery_status=DeliveryStatus.IGNORED).order_by("pk").select_for_update(of=("self",))
-        return AdapterEvent.objects.filter(pk__in=list(rows.values_list("pk", flat=True))).update(
+        number = AdapterEvent.objects.filter(pk__in=list(rows.values_list("pk", flat=True))).update(
             delivery_status=DeliveryStatus.PENDING,
             next_attempt_at=Now(),
             first_attempt_at=None,
             lease_token=None,
             last_error_code="",
-            last_error=f"Replay asked for by {actor}."[:300],
+            last_error="",
             updated_at=Now(),
         )
+    log.info("events.replayed", actor=actor, events=number)
+    return number
 
 
 def envelope_of(event: AdapterEvent) -> dict[str, Any] | None:
@@ -115,6 +120,20 @@ def envelope_of(event: AdapterEvent) -> dict[str, Any] | None:
         return build_envelope(event)
     except MappingFailed:
         return None
+
+
+def is_known(connection_id: uuid.UUID, signature_hash: bytes) -> bool:
+    """Whether a delivery with this signature was told before, under whatever id."""
+    same = {"connection_id": connection_id, "signature_hash": signature_hash}
+    return AdapterEvent.objects.filter(**same).exists() or SpentSignature.objects.filter(**same).exists()
+
+
+def spend(connection_id: uuid.UUID, signature_hash: bytes) -> None:
+    """Remember the signature of a delivery that told nothing new, unless an event carries it."""
+    if not is_known(connection_id, signature_hash):
+        SpentSignature.objects.bulk_create(
+            [SpentSignature(connection_id=connection_id, signature_hash=signature_hash)], ignore_conflicts=True
+        )
 
 
 def tally(connection_id: uuid.UUID, *, received: int, duplicate: int) -> None:
@@ -151,6 +170,8 @@ def _insert_signed(rows: list[AdapterEvent], signature_hash: bytes) -> list[uuid
 
     The first row that is new carries it: another delivery may have told some of the events already.
     """
+    if SpentSignature.objects.filter(connection_id=rows[0].connection_id, signature_hash=signature_hash).exists():
+        return []
     while rows:
         bearer, *rows = rows
         bearer.signature_hash = signature_hash

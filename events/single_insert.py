@@ -42,18 +42,25 @@ def _statement(marks: Mapping[str, sql.Composable]) -> str:
         str(f.column): marks.get(str(f.column), sql.Literal(getattr(blank, f.attname))) for f in fields
     }
     statement = sql.SQL(
-        "WITH stored AS (INSERT INTO adapter_events ({}) VALUES ({}) ON CONFLICT DO NOTHING RETURNING event_id), "
+        "WITH stored AS (INSERT INTO adapter_events ({}) SELECT {} WHERE NOT EXISTS (SELECT FROM spent_signatures "
+        "WHERE connection_id = {} AND signature_hash = {}) ON CONFLICT DO NOTHING RETURNING event_id), "
         # The same statement notes what came in, so that rows and tallies cannot part.
         "noted AS (INSERT INTO intake_tallies (connection_id, received, duplicate) "
         "SELECT {}, 1, 1 - COUNT(*) FROM stored) SELECT event_id FROM stored"
     )
     joined = sql.SQL(", ").join
     return statement.format(
-        joined(map(sql.Identifier, values)), joined(values.values()), marks["connection_id"]
+        joined(map(sql.Identifier, values)),
+        joined(values.values()),
+        marks["connection_id"],
+        marks["signature_hash"],
+        marks["connection_id"],
     ).as_string()
 
 
-_BY_CURSOR = _statement({name: sql.Placeholder(name) for name in _GIVEN})
+_BY_CURSOR = _statement(
+    {name: sql.SQL(f"{sql.Placeholder(name).as_string()}::{kind}") for name, kind in _GIVEN.items()}
+)
 _NUMBERED: dict[str, sql.Composable] = {
     name: sql.SQL(f"${number}::{kind}") for number, (name, kind) in enumerate(_GIVEN.items(), 1)
 }

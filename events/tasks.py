@@ -11,7 +11,7 @@ from events.conservation import check_ledgers
 from events.ledger import FOLDED_A_BATCH, fold_tallies
 from events.outbox import deliver_batch
 from events.replays import run_batch
-from events.retention import ROWS_A_BATCH, purge_batch
+from events.retention import ROWS_A_BATCH, purge_batch, purge_signatures
 
 DELIVERY_RUN_SECONDS = 20.0
 PURGE_RUN_SECONDS = 60.0
@@ -35,18 +35,19 @@ def deliver_due() -> int:
 
 @shared_task(name="events.purge")
 def purge() -> int:
-    """Remove expired events until none is left or the time for one run is over.
+    """Remove what has expired until none is left or the time for one run is over.
 
     Rests as long as it works: those who insert meanwhile wait for the same disk.
     """
     ends_at = time.monotonic() + PURGE_RUN_SECONDS
     total = 0
-    while (began := time.monotonic()) < ends_at:
-        removed = purge_batch()
-        total += removed
-        if removed < ROWS_A_BATCH:
-            break
-        time.sleep(min(1.0, time.monotonic() - began))
+    for purge_some in (purge_batch, purge_signatures):
+        while (began := time.monotonic()) < ends_at:
+            removed = purge_some()
+            total += removed
+            if removed < ROWS_A_BATCH:
+                break
+            time.sleep(min(1.0, time.monotonic() - began))
     return total
 
 

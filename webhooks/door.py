@@ -17,7 +17,15 @@ from django.http import HttpRequest, HttpResponse, QueryDict
 from django.views.decorators.csrf import csrf_exempt
 
 from connections.errors import error_body
-from webhooks.intake import UNKNOWN_BODY_LIMIT_BYTES, refuse_unread, take_in
+from webhooks.intake import (
+    BROKEN_OFF,
+    ENCODED,
+    TOO_MANY_PARAMETERS,
+    UNKNOWN_BODY_LIMIT_BYTES,
+    refuse,
+    take_in,
+    too_large,
+)
 from webhooks.lookup import find_door
 from webhooks.results import WebhookResult
 
@@ -57,21 +65,25 @@ def take(meta: Mapping[str, Any], provider_id: str, connection_token: str) -> An
     """One request, as the web server gives it (PEP 3333), to its answer."""
     if meta["REQUEST_METHOD"] != "POST":
         return _error(405, "METHOD_NOT_ALLOWED", "Only POST is served here.", ("Allow", "POST"))
-    if meta.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
-        return _error(415, "UNSUPPORTED_ENCODING", "The body must not be encoded.")
     try:
         door = find_door(provider_id, connection_token)
     except (DatabaseError, InterfaceError) as error:
         log.error("webhook.fault", error=type(error).__name__)
         return _error(503, "TEMPORARILY_UNAVAILABLE", "Temporarily unavailable.")
+    headers = _headers(meta)
+    if meta.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
+        return _answer(refuse(door, ENCODED, headers))
     try:
         query = _query(meta.get("QUERY_STRING", ""))
     except (SuspiciousOperation, BadRequest):
-        return _error(400, "INVALID_REQUEST", "The address has more parameters than are read.")
-    body = _read(_stream(meta), door.body_limit_bytes if door else UNKNOWN_BODY_LIMIT_BYTES)
-    headers = _headers(meta)
+        return _answer(refuse(door, TOO_MANY_PARAMETERS, headers))
+    length = _length(meta)
+    body = _read(_stream(meta, length), door.body_limit_bytes if door else UNKNOWN_BODY_LIMIT_BYTES)
     if door is not None and body is None:
-        return _answer(refuse_unread(door, headers))
+        return _answer(refuse(door, too_large(door), headers))
+    # What the sender or the way here broke off is not what was signed; not every scheme signs the body.
+    if body is not None and length is not None and len(body) < length:
+        return _answer(refuse(door, BROKEN_OFF, headers))
     return _answer(take_in(door, body or b"", headers, query))
 
 
@@ -93,13 +105,18 @@ def _query(text: str) -> dict[str, str]:
     return {name: str(values[0]) for name, values in lists if len(values) == 1}
 
 
-def _stream(meta: Mapping[str, Any]) -> Readable:
-    stream: Any = meta["wsgi.input"]
-    # A chunked body has no length and ends by itself; any other may not be read further than it goes.
+def _length(meta: Mapping[str, Any]) -> int | None:
+    """What the sender says the body has; ``None`` for a chunked one, which ends by itself."""
     if "chunked" in meta.get("HTTP_TRANSFER_ENCODING", "").lower():
-        return cast("Readable", stream)
+        return None
     length = meta.get("CONTENT_LENGTH") or "0"
-    return LimitedStream(stream, int(length) if length.isascii() and length.isdigit() else 0)
+    return int(length) if length.isascii() and length.isdigit() else 0
+
+
+def _stream(meta: Mapping[str, Any], length: int | None) -> Readable:
+    stream: Any = meta["wsgi.input"]
+    # Any but a chunked one may not be read further than it goes.
+    return cast("Readable", stream) if length is None else LimitedStream(stream, length)
 
 
 def _read(stream: Readable, limit: int) -> bytes | None:

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlencode
 import structlog
 from django.conf import settings
 from django.db.models import F
-from django.db.models.functions import Greatest
+from django.db.models.functions import Greatest, Now
 from django.utils import timezone
 
 from events.compression import pack
@@ -168,16 +168,20 @@ def _kept(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 def purge_evidence() -> int:
     """Remove a batch of refusals older than ``WEBHOOK_EVIDENCE_DAYS`` and return how many."""
-    before = timezone.now() - timedelta(days=settings.WEBHOOK_EVIDENCE_DAYS)
+    before = Now() - timedelta(days=settings.WEBHOOK_EVIDENCE_DAYS)
     old = RejectedDelivery.objects.filter(last_at__lt=before).order_by("last_at").values_list("pk", flat=True)
     return RejectedDelivery.objects.filter(pk__in=list(old[:PURGED_A_BATCH])).delete()[0]
 
 
 def purge_quarantine() -> int:
     """Remove a batch of unread deliveries older than events are kept and return how many."""
-    before = timezone.now() - timedelta(days=settings.EVENT_RETENTION_DAYS)
-    old = QuarantinedDelivery.objects.filter(pk__lt=first_key_at(before)).order_by("pk").values_list("pk", flat=True)
-    removed, _ = QuarantinedDelivery.objects.filter(pk__in=list(old[:PURGED_A_BATCH])).delete()
+    retention = timedelta(days=settings.EVENT_RETENTION_DAYS)
+    # Keys are made by a host's clock, so they only find the rows; the database's own time decides.
+    old = QuarantinedDelivery.objects.filter(
+        pk__lt=first_key_at(timezone.now() - retention), created_at__lt=Now() - retention
+    ).order_by("pk")
+    keys = list(old.values_list("pk", flat=True)[:PURGED_A_BATCH])
+    removed, _ = QuarantinedDelivery.objects.filter(pk__in=keys).delete()
     if removed:
         log.warning("webhook.quarantine_purged", number=removed)
     return removed

@@ -1,6 +1,6 @@
 """The webhook road, top to bottom: from bytes to a committed row.
 
-    size -> verify the raw bytes -> rate -> replay -> handshake -> whose -> events -> record -> answer
+    size -> verify the raw bytes -> clock -> rate -> replay -> handshake -> whose -> events -> record -> answer
 
 Nothing is parsed or stored before the proof holds, and no provider or neighbour is called.
 """
@@ -10,20 +10,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import structlog
 from django.db import DatabaseError, DataError, InterfaceError, transaction
 
+from connections.errors import ServiceError
 from connections.models import IntegrationConnection
 from connections.secret_store import SecretUnavailable
 from connections.services import authorisation_ended
 from events.models import Source
-from events.services import record, tally
+from events.services import record, spend, tally
 from providers.errors import UnreadablePayload
 from providers.spi import ProviderEvent, WebhookReply, WebhookRequest
 from providers.verification import KeySetScheme, KeysUnavailable, SignatureRejected, UnsignedScheme, Verified, verify
 from webhooks.evidence import note_refusal, quarantine
-from webhooks.limits import wait_for
+from webhooks.limits import charge, give_back, wait_for, wait_for_repetition
 from webhooks.lookup import Door, routed_connections
 from webhooks.metrics import count_webhook
 from webhooks.opening import opened
@@ -36,8 +38,16 @@ log = structlog.get_logger(__name__)
 # A door nobody knows still reads no more than this before it says so.
 UNKNOWN_BODY_LIMIT_BYTES = 1024 * 1024
 MAX_HANDSHAKE_BYTES = 4096
+# Every event keeps a payload of its own, often most of the body: a few megabytes must not become gigabytes.
+MAX_EVENTS = 1000
+MAX_STORED_BYTES = 16 * 1024 * 1024
 
 NOT_FOUND = WebhookResult(False, "Not found.", 404, "unknown_registration", "NOT_FOUND")
+ENCODED = WebhookResult(False, "The body must not be encoded.", 415, "encoded", "UNSUPPORTED_ENCODING")
+TOO_MANY_PARAMETERS = WebhookResult(
+    False, "The address has more parameters than are read.", 400, "too_many_parameters", "INVALID_REQUEST"
+)
+BROKEN_OFF = WebhookResult(False, "The body is shorter than its Content-Length.", 400, "broken_off", "INVALID_REQUEST")
 
 
 def take_in(
@@ -47,16 +57,17 @@ def take_in(
     if door is None:
         result = NOT_FOUND
     else:
-        request = WebhookRequest(headers=headers, body=body, query=query or {}, settings=_settings(door))
+        scheme = door.registration.scheme
+        request = WebhookRequest(headers=headers, body=body, query=query or {}, settings=_settings(door), scheme=scheme)
         result = _guarded(door, request)
     _count(door, result)
     return result
 
 
-def refuse_unread(door: Door, headers: Mapping[str, str]) -> WebhookResult:
-    """The refusal of a body that was over the cap before it was read whole."""
-    result = _too_large(door)
-    _evidence(door, result.outcome, headers, None)
+def refuse(door: Door | None, result: WebhookResult, headers: Mapping[str, str]) -> WebhookResult:
+    """The refusal of a request for what it is, before its body was read whole; counted like any other."""
+    if door is not None:
+        _evidence(door, result.outcome, headers, None)
     _count(door, result)
     return result
 
@@ -94,28 +105,39 @@ def _acknowledged(door: Door, request: WebhookRequest, result: WebhookResult) ->
 def _take_in(door: Door, request: WebhookRequest) -> WebhookResult:
     if len(request.body) > door.body_limit_bytes:
         _evidence(door, "too_large", request.headers, len(request.body))
-        return _too_large(door)
+        return too_large(door)
     reply = door.webhook.unsigned_handshake(request)
     if reply is not None and len(reply.body) <= MAX_HANDSHAKE_BYTES:
         return _handshake(reply)
     verified, proof = _verify(door, request)
-    if door.connection is not None:
-        wait_seconds = wait_for(door.connection)
-        if wait_seconds is not None:
-            return _limited(door, wait_seconds, request)
-    manifest = door.adapter.manifest
-    protection = WebhookReplayProtection(manifest.timestamp_tolerance_seconds)
-    # At a shared door every connection has its own row, so only the insert can tell a repetition.
-    known_to = door.connection.pk if door.connection is not None else None
-    signature = verified.fingerprint if known_to is not None else None
-    verdict = protection.validate_webhook(known_to, signature_hash=signature, signed_at=verified.signed_at)
-    if verdict.reason == "signature_replayed":
-        if known_to is not None:
-            tally(known_to, received=1, duplicate=1)
-        return _duplicate(door)
-    if not verdict.valid:
-        return _refused(door, str(verdict.reason), request)
-    return _read(door, request, verified, proof)
+    protection = WebhookReplayProtection(door.adapter.manifest.timestamp_tolerance_seconds)
+    now = datetime.now(UTC)
+    # Before the limit: whoever captured old requests must not use it up with them.
+    stale = protection.check_clock(verified.signed_at, now)
+    if stale is not None:
+        return _refused(door, stale, request)
+    if door.connection is None:
+        # At a shared door every connection has its own row, so only the insert can tell a repetition.
+        return _read(door, request, verified, proof)
+    wait_seconds = wait_for(door.connection)
+    if wait_seconds is not None:
+        return _limited(door, wait_seconds, request)
+    verdict = protection.validate_webhook(
+        door.connection.pk, signature_hash=verified.fingerprint, signed_at=verified.signed_at, now=now
+    )
+    if verdict.valid:
+        return _read(door, request, verified, proof)
+    return _repeated(door, door.connection, request)
+
+
+def _repeated(door: Door, connection: IntegrationConnection, request: WebhookRequest) -> WebhookResult:
+    """A signature that was taken before: anybody who captured it can send it, so it has a limit of its own."""
+    give_back(connection)
+    wait_seconds = wait_for_repetition(connection)
+    if wait_seconds is not None:
+        return _limited(door, wait_seconds, request)
+    tally(connection.pk, received=1, duplicate=1)
+    return _duplicate(door)
 
 
 def _verify(door: Door, request: WebhookRequest) -> tuple[Verified, str]:
@@ -144,15 +166,13 @@ def _read(door: Door, request: WebhookRequest, verified: Verified, proof: str) -
         if reply is not None:
             opened(door, verified)
             return _handshake(reply)
-        owners = [door.connection] if door.connection is not None else _routed(door, request)
-        if not owners:
-            return _unrouted(door, request, verified, proof)
-        told = [(owner, _events(door, request, owner)) for owner in owners]
-        return _store(door, told, verified, proof)
+        if door.connection is not None:
+            return _store(door, [(door.connection, _events(door, request, door.connection))], verified, proof)
+        return _share_out(door, request, verified, proof)
     except UnreadablePayload as error:
         return _quarantined(door, request, verified, "unreadable", str(error), proof)
-    except _Limited as limited:
-        return _limited(door, limited.wait_seconds, request)
+    except _TooMuch as error:
+        return _quarantined(door, request, verified, "too_many_events", str(error), proof)
     except Exception as error:  # whatever an adapter raises or returns; the provider may never send it again
         # What no column can hold came from the adapter; any other trouble of the database is ours.
         if isinstance(error, DatabaseError | InterfaceError) and not isinstance(error, DataError):
@@ -161,30 +181,36 @@ def _read(door: Door, request: WebhookRequest, verified: Verified, proof: str) -
         return _quarantined(door, request, verified, "adapter_failed", type(error).__name__, proof)
 
 
-class _Limited(Exception):
-    """One of the owners of a delivery to a shared door has sent too much."""
-
-    def __init__(self, wait_seconds: int) -> None:
-        super().__init__(wait_seconds)
-        self.wait_seconds = wait_seconds
+class _TooMuch(Exception):
+    """One request that would become more rows, or more bytes, than it should cost everybody else."""
 
 
-def _routed(door: Door, request: WebhookRequest) -> list[IntegrationConnection]:
-    """The owners of a delivery to a shared door; each has its own limit, so that none uses up the others'."""
+def _share_out(door: Door, request: WebhookRequest, verified: Verified, proof: str) -> WebhookResult:
+    """A delivery to a shared door goes to all its owners; each has its own limit, so that none uses up the others'.
+
+    Where one has sent too much, the others have their events all the same, and the provider is asked to send it again.
+    """
     owners = routed_connections(door, door.webhook.routes(request))
-    for owner in owners:
-        wait_seconds = wait_for(owner)
-        if wait_seconds is not None:
-            raise _Limited(wait_seconds)
-    return owners
+    if not owners:
+        return _unrouted(door, request, verified, proof)
+    waits = {owner.pk: wait_for(owner) for owner in owners}
+    taken = [owner for owner in owners if waits[owner.pk] is None]
+    result = _store(door, [(owner, _events(door, request, owner)) for owner in taken], verified, proof)
+    longest = max((wait for wait in waits.values() if wait is not None), default=None)
+    return result if longest is None else _limited(door, longest, request)
 
 
 def _events(door: Door, request: WebhookRequest, owner: IntegrationConnection) -> list[ProviderEvent]:
     if owner is not door.connection:
-        request = WebhookRequest(
-            headers=request.headers, body=request.body, query=request.query, settings=owner.settings
-        )
-    return door.adapter.process_webhook(request)
+        request = replace(request, settings=owner.settings)
+    events = door.adapter.process_webhook(request)
+    more = len(events) - 1
+    if more > 0:
+        if len(events) > MAX_EVENTS or len(events) * len(request.body) > MAX_STORED_BYTES:
+            raise _TooMuch(f"It tells {len(events)} events in {len(request.body)} bytes.")
+        # The limit is about what is stored; the request itself is paid for.
+        charge(owner, more)
+    return events
 
 
 def _store(
@@ -210,8 +236,13 @@ def _store(
             new += recorded.new
             presented += len(events)
             if recorded.new and any(event.credential_revoked for event in events):
-                authorisation_ended(owner, actor="system:webhooks")
+                # Of a connection that has just been deleted there is nothing left to end.
+                with suppress(ServiceError):
+                    authorisation_ended(owner, actor="system:webhooks")
     if presented and not new:
+        for owner, _ in told:
+            if verified.fingerprint is not None:
+                spend(owner.pk, verified.fingerprint)
         return _duplicate(door)
     opened(door, verified)
     return WebhookResult(True, None, door.adapter.manifest.accepted_status, "accepted", events=new)
@@ -246,6 +277,7 @@ def _unrouted(door: Door, request: WebhookRequest, verified: Verified, proof: st
     """
     detail = "No connection has this account."
     quarantine(door, request, verified, reason="unrouted", detail=detail, proof=proof)
+    opened(door, verified)
     _evidence(door, "unrouted", request.headers, len(request.body))
     return WebhookResult(True, None, door.adapter.manifest.accepted_status, "unrouted")
 
@@ -267,7 +299,7 @@ def _limited(door: Door, wait_seconds: int, request: WebhookRequest) -> WebhookR
     )
 
 
-def _too_large(door: Door) -> WebhookResult:
+def too_large(door: Door) -> WebhookResult:
     """The refusal of a body over the provider's cap."""
     limit = f"The body is larger than {door.body_limit_bytes} bytes."
     return WebhookResult(False, limit, 413, "too_large", "PAYLOAD_TOO_LARGE")

@@ -31,16 +31,36 @@ _MAX_HOLDERS = 50_000
 
 def wait_for(connection: IntegrationConnection) -> int | None:
     """Seconds until another delivery of this connection may be taken, or ``None`` if it may be taken now."""
-    holders = (
-        (settings.WEBHOOK_RATE_PER_CONNECTION, f"connection:{connection.pk}"),
-        (settings.WEBHOOK_RATE_PER_TENANT, f"tenant:{connection.tenant_id}"),
-    )
     counter = _counter()
-    for limit, holder in holders:
+    for limit, holder in _holders(connection):
         waited = counter.spend(limit, holder)
         if waited is not None:
             return waited
     return None
+
+
+def charge(connection: IntegrationConnection, number: int) -> None:
+    """Count ``number`` more for a delivery that was taken; the ones after it pay the debt off first."""
+    for limit, holder in _holders(connection):
+        _counter().change(limit, holder, -number)
+
+
+def give_back(connection: IntegrationConnection) -> None:
+    """Undo one ``wait_for`` that let a delivery through."""
+    for limit, holder in _holders(connection):
+        _counter().change(limit, holder, 1)
+
+
+def wait_for_repetition(connection: IntegrationConnection) -> int | None:
+    """As ``wait_for``, for a request that was taken before: as many of these, apart from the new ones."""
+    return _counter().spend(settings.WEBHOOK_RATE_PER_CONNECTION, f"repetitions:{connection.pk}")
+
+
+def _holders(connection: IntegrationConnection) -> tuple[tuple[str, str], ...]:
+    return (
+        (settings.WEBHOOK_RATE_PER_CONNECTION, f"connection:{connection.pk}"),
+        (settings.WEBHOOK_RATE_PER_TENANT, f"tenant:{connection.tenant_id}"),
+    )
 
 
 @dataclass(slots=True)
@@ -48,7 +68,7 @@ class _Allowance:
     """Hits paid for and not yet spent, until the end of the window they belong to; refused: none are left there."""
 
     left: int = 0
-    ends_at: float = 0.0
+    ends_at: float = 0.0  # monotonic: a clock that is set back must not shut a door
     refused: bool = False
 
 
@@ -67,7 +87,7 @@ class BlockCounter:
 
     def spend(self, limit: str, holder: str) -> int | None:
         """Spend one hit of ``"<number>/<unit>"``; returns the seconds to wait if there is none."""
-        now = time.time()
+        now = time.monotonic()
         with self._lock:
             allowance = self._allowance((limit, holder))
             if now < allowance.ends_at:
@@ -84,8 +104,13 @@ class BlockCounter:
             # Threads may have paid at the same time; what each of them paid for is kept.
             kept = allowance.left if allowance.ends_at > now else 0
             allowance.left = kept + block - 1 if taken else kept
-            allowance.ends_at, allowance.refused = ends_at, not taken and not kept
-        return None if taken else max(1, math.ceil(ends_at - time.time()))
+            allowance.ends_at, allowance.refused = ends_at, not taken and kept <= 0
+        return None if taken else max(1, math.ceil(ends_at - time.monotonic()))
+
+    def change(self, limit: str, holder: str, number: int) -> None:
+        """Add to what is left of the block in hand, or with a negative number make a debt of it."""
+        with self._lock:
+            self._allowance((limit, holder)).left += number
 
     def _allowance(self, key: tuple[str, str]) -> _Allowance:
         allowance = self._allowances.get(key)
@@ -99,13 +124,17 @@ class BlockCounter:
     def _take(self, limit: RateLimitItem, holder: str, cost: int) -> tuple[bool, float]:
         if time.monotonic() >= self._resume_at:
             try:
-                taken = self._shared.hit(limit, holder, cost=cost)
-                return taken, float(self._shared.get_window_stats(limit, holder).reset_time)
+                return self._hit(self._shared, limit, holder, cost)
             except StorageError as error:
                 self._resume_at = time.monotonic() + REDIS_PAUSE_SECONDS
                 log.warning("limits.storage_unavailable", error=type(error).__name__)
-        taken = self._own.hit(limit, holder, cost=cost)
-        return taken, float(self._own.get_window_stats(limit, holder).reset_time)
+        return self._hit(self._own, limit, holder, cost)
+
+    @staticmethod
+    def _hit(limiter: FixedWindowRateLimiter, limit: RateLimitItem, holder: str, cost: int) -> tuple[bool, float]:
+        taken = limiter.hit(limit, holder, cost=cost)
+        seconds = limiter.get_window_stats(limit, holder).reset_time - time.time()
+        return taken, time.monotonic() + min(max(0.0, seconds), float(limit.get_expiry()))
 
 
 @cache

@@ -65,7 +65,8 @@ class Door:
             # The secret before the rotation may be gone already; what the current one signs is still good.
             with suppress(SecretUnavailable):
                 previous = store.get(registration.tenant_id, registration.previous_secret_ref).encode()
-                found.append((registration.secret_version - 1, previous, until))
+                version = registration.previous_secret_version or registration.secret_version - 1
+                found.append((version, previous, until))
         return found
 
 
@@ -84,7 +85,7 @@ _doors: dict[bytes, _Remembered] = {}
 def find_door(provider_id: str, connection_token: str) -> Door | None:
     """The door behind a token, by its hash; ``None`` alike for unknown, closed or mismatched.
 
-    Every token, however malformed, costs one hash and at most one indexed look-up. A process believes what it
+    Every token, however malformed, costs one hash and at most two indexed look-ups. A process believes what it
     knows of a door for ``WEBHOOK_DOOR_CACHE_SECONDS``, so closing one takes as long to be known everywhere.
     """
     token_hash = hashlib.sha256(connection_token.encode("utf-8", "surrogatepass")).digest()

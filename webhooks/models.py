@@ -6,6 +6,7 @@ from typing import Any
 
 import uuid6
 from django.db import models
+from django.db.models.functions import Now
 
 from connections.models import IntegrationConnection
 from connections.tenancy import TenantManager
@@ -68,6 +69,9 @@ class WebhookRegistration(models.Model):
     previous_secret_ref = models.CharField(
         max_length=300, blank=True, help_text="Secret before the last rotation; still verifies until the grace ends."
     )
+    previous_secret_version = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Version of that secret; empty: the one before the current."
+    )
     previous_secret_until = models.DateTimeField(null=True, blank=True, help_text="End of the rotation's grace.")
     previous_secret_used_at = models.DateTimeField(
         null=True, blank=True, help_text="Last delivery proven with the previous secret, to the minute."
@@ -85,6 +89,9 @@ class WebhookRegistration(models.Model):
         default=dict,
         blank=True,
         help_text="Hooks made at the provider through its API: place to hook id; an empty id: perhaps made, not known.",
+    )
+    hooks_told = models.JSONField(
+        null=True, blank=True, help_text="Places whose hooks know the current secret already, while others do not yet."
     )
     hook_attempts = models.PositiveSmallIntegerField(
         default=0, db_default=0, help_text="Tries to bring the provider's side up to date since the last change."
@@ -194,7 +201,7 @@ class QuarantinedDelivery(models.Model):
         related_name="+",
         help_text="Connection of the door; empty if no connection could be told.",
     )
-    reason = models.CharField(max_length=40, help_text="unreadable, adapter_failed or unrouted.")
+    reason = models.CharField(max_length=40, help_text="unreadable, adapter_failed, too_many_events or unrouted.")
     detail = models.CharField(max_length=500, blank=True, help_text="What the adapter said; redacted.")
     body_hash = models.BinaryField(max_length=32, editable=False, help_text="SHA-256: a repetition is kept once.")
     signature_hash = models.BinaryField(max_length=32, null=True, blank=True, editable=False)
@@ -203,7 +210,7 @@ class QuarantinedDelivery(models.Model):
     query = models.JSONField(default=dict, blank=True, help_text="Parameters of the URL; redacted.")
     body = models.BinaryField(help_text="Redacted text, zstd.")
     body_bytes = models.PositiveBigIntegerField(help_text="Size as received.")
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(db_default=Now())
     updated_at = models.DateTimeField(auto_now=True)
 
     objects = TenantManager()

@@ -99,4 +99,5 @@ def _request(delivery: QuarantinedDelivery, owner: IntegrationConnection | None)
         body=delivery.text.encode(),
         query=delivery.query,
         settings=owner.settings if owner is not None else {},
+        scheme=delivery.registration.scheme,
     )

@@ -48,10 +48,25 @@ REASONS: dict[str, Reason] = {
         "they were larger than the provider ever sends",
         "Subscribe to fewer events at the provider. If the vendor has raised its limit, the adapter must follow.",
     ),
+    "encoded": Reason(
+        "their bodies were compressed", "Switch compression off at the sender, or at the proxy that adds it."
+    ),
+    "too_many_parameters": Reason(
+        "their address had too many parameters", "Enter the URL at the provider as it is shown here."
+    ),
+    "broken_off": Reason(
+        "their bodies ended before they were complete",
+        "The connection was lost on the way, or a proxy passes on what it has not received whole; a provider that "
+        "tries again by itself sends them later.",
+    ),
+    "too_many_events": Reason(
+        "one request told more events, or more bytes in events, than is taken at once",
+        "Look who sent it. If the provider really sends such requests, the adapter must keep less with each event.",
+    ),
     "rate_limited": Reason(
         "there were too many at once",
-        "The provider sends them again later. If that is normal here, raise WEBHOOK_RATE_PER_CONNECTION or "
-        "WEBHOOK_RATE_PER_TENANT.",
+        "A provider that tries again by itself sends them later; at one that does not, send them again by hand. If "
+        "that is normal here, raise WEBHOOK_RATE_PER_CONNECTION or WEBHOOK_RATE_PER_TENANT.",
     ),
     "keys_unavailable": Reason(
         "the provider's published keys are not known here yet",

@@ -1,9 +1,9 @@
 """Replay protection: a signed clock must be fresh, and a signature counts once.
 
-The database is the authority: ``adapter_events`` holds each signature once a connection for as long as the
-event is kept. Redis only spares it the question: a signature Redis has never seen is most likely new, and
-the insert finds out. It is asked with a short time-out, and while it is away, or after it was emptied, the
-unique constraint still decides; nothing is let through and nothing lost.
+The database is the authority: it holds each signature once a connection for as long as events are kept, with the
+event or, where the delivery told nothing new, by itself. Redis only spares it the question: a signature Redis has
+never seen is most likely new, and the insert finds out. It is asked with a short time-out, and while it is away, or
+after it was emptied, the insert still decides; nothing is let through and nothing lost.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from django.conf import settings
 
-from events.models import AdapterEvent
+from events.services import is_known
 from webhooks.signature_notes import note
 
 FUTURE_TOLERANCE_SECONDS = 60
@@ -59,12 +59,13 @@ class WebhookReplayProtection:
         ``signed_at`` is the time signed for this attempt; ``signature_hash`` the SHA-256 of a signature
         that covers the body. Leave out what the scheme does not have.
         """
-        reason = self._check_timestamp(signed_at, now or datetime.now(UTC))
+        reason = self.check_clock(signed_at, now or datetime.now(UTC))
         if reason is None and connection_id and signature_hash and self._seen(connection_id, signature_hash):
             reason = "signature_replayed"
         return ReplayVerdict(reason is None, reason)
 
-    def _check_timestamp(self, signed_at: datetime | None, now: datetime) -> str | None:
+    def check_clock(self, signed_at: datetime | None, now: datetime) -> str | None:
+        """The clock rule alone, which asks nobody: why the request is refused, or ``None``."""
         if signed_at is None:
             return None
         age = (now - signed_at).total_seconds()
@@ -77,5 +78,5 @@ class WebhookReplayProtection:
         # Asked and noted in one round trip. If this request then fails, the note is harmless: see below.
         if note(settings.REDIS_URL, name, self.signature_cache_ttl_seconds):
             return False
-        # The cache alone must not refuse: only a stored event makes this one a repetition.
-        return AdapterEvent.objects.filter(connection_id=connection_id, signature_hash=signature_hash).exists()
+        # The cache alone must not refuse: only what was stored makes this one a repetition.
+        return is_known(connection_id, signature_hash)

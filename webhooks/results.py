@@ -12,7 +12,7 @@ from providers.spi import WebhookReply
 class WebhookResult:
     """Unpacks to ``success, error``; the rest is for the HTTP answer and for metrics.
 
-    ``outcome`` is from a closed set: accepted, duplicate, handshake, quarantined, or the reason of a refusal.
+    ``outcome`` is from a closed set: accepted, duplicate, handshake, quarantined, unrouted, or the reason of a refusal.
     ``error`` is a message for the sender and gives no hint which check failed.
     ``retry_after_seconds`` goes with a refusal that is over by then.
     """

@@ -13,6 +13,7 @@ from providers.verification.outcome import SignatureRejected
 from providers.verification.schemes import Ed25519Scheme, Field, Header, HmacScheme, Place, TimeUnit
 
 MAX_HEADER_LENGTH = 4096
+MAX_ITEMS = 1000
 MAX_ENTRIES = 16
 MAX_ID_LENGTH = 255
 # Eleven digits of seconds reach the year 5138; more would leave the range of datetime.
@@ -78,6 +79,9 @@ def _walk(value: Any, legs: list[str]) -> list[Any]:
     if len(legs) == 1:
         return [found]
     items = found if isinstance(found, list) and found else [None]
+    if len(items) > MAX_ITEMS:
+        # Nobody has proven anything yet, and looking at each item takes time.
+        raise SignatureRejected("signature_malformed")
     return [end for item in items for end in _walk(item, legs[1:])]
 
 

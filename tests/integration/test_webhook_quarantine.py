@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 import pytest
+import time_machine
 from django.utils import timezone
 
 from connections.errors import ServiceError
@@ -195,9 +196,17 @@ def test_what_nobody_dealt_with_goes_with_the_events_of_its_age(settings: Any) -
     registration, _, _ = make_registration(make_connection())
     for days in (31, 29):
         made = timezone.now() - timedelta(days=days)
-        make_quarantined(registration, quarantine_id=first_key_at(made), detail=f"{days} days")
+        make_quarantined(registration, quarantine_id=first_key_at(made), detail=f"{days} days", created_at=made)
     assert [purge(), purge()] == [1, 0]
     assert QuarantinedDelivery.objects.get().detail == "29 days"
+
+
+def test_a_worker_whose_clock_jumps_ahead_removes_nothing() -> None:
+    registration, _, _ = make_registration(make_connection())
+    make_quarantined(registration)
+    with time_machine.travel(timezone.now() + timedelta(days=31)):
+        assert purge() == 0
+    assert QuarantinedDelivery.objects.exists()
 
 
 def test_discarding_leaves_who_did_it_and_why() -> None:

@@ -291,6 +291,11 @@ class TestTokenOfEveryItem:
             for items in ([good, stranger], [stranger, good]):
                 assert reason(EVERY_ITEM, {}, body=orjson.dumps({"value": items})) == "signature_mismatch"
 
+    def test_no_more_items_are_looked_at_than_a_proof_may_cost(self) -> None:
+        good = {"state": SECRET.decode()}
+        assert check(EVERY_ITEM, {}, body=orjson.dumps({"value": [good] * 1000}))
+        assert reason(EVERY_ITEM, {}, body=orjson.dumps({"value": [good] * 1001})) == "signature_malformed"
+
     def test_no_item_is_no_proof(self) -> None:
         for value in ([], {}, None, {"state": SECRET.decode()}, SECRET.decode(), {"*": [{"state": SECRET.decode()}]}):
             assert reason(EVERY_ITEM, {}, body=orjson.dumps({"value": value})) == "signature_missing"

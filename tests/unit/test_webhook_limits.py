@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 import uuid
 from typing import Any
 
@@ -85,14 +86,68 @@ def test_the_wait_is_what_is_left_of_the_window() -> None:
     assert 3590 <= waited <= 3600
 
 
-def test_a_new_window_starts_afresh() -> None:
+class Clocks:
+    """Both clocks of a process, as ``time`` has them: what time it is said to be, and how much really passed."""
+
+    def __init__(self) -> None:
+        self.said, self.passed = 1_790_000_000.0, 500.0
+
+    def time(self) -> float:
+        return self.said
+
+    def monotonic(self) -> float:
+        return self.passed
+
+    def go_on(self, seconds: float) -> None:
+        self.said += seconds
+        self.passed += seconds
+
+
+@pytest.fixture
+def clocks(monkeypatch: pytest.MonkeyPatch) -> Clocks:
+    both = Clocks()
+    monkeypatch.setattr(limits, "time", both)
+    return both
+
+
+def test_a_new_window_starts_afresh(clocks: Clocks) -> None:
     # Without Redis, whose clock does not travel.
     spender, _ = counter(NOBODY)
     name = holder()
-    with time_machine.travel("2026-11-20T10:00:00Z", tick=True) as clock:
+    with time_machine.travel(clocks.said, tick=False) as clock:
         assert taken(spender, "3/minute", name, 5) == 3
-        clock.shift(61)
+        clocks.go_on(61)
+        clock.move_to(clocks.said)
         assert taken(spender, "3/minute", name, 5) == 3
+
+
+def test_a_clock_that_is_set_back_shuts_no_door_for_longer_than_the_window(clocks: Clocks) -> None:
+    spender, _ = counter()
+    name = holder()
+    clocks.said = time.time()
+    assert taken(spender, "3/minute", name, 5) == 3
+    clocks.said -= 3600
+    waited = spender.spend("3/minute", name)
+    assert waited is not None
+    assert waited <= 60
+    clocks.passed += 61
+    assert spender.spend("3/minute", holder()) is None
+
+
+def test_a_debt_is_paid_by_those_who_come_after() -> None:
+    spender, _ = counter()
+    name = holder()
+    assert taken(spender, "1000/minute", name, 1) == 1
+    spender.change("1000/minute", name, -500)
+    assert taken(spender, "1000/minute", name, 1000) <= 500
+
+
+def test_what_is_given_back_can_be_spent_again() -> None:
+    spender, _ = counter()
+    name = holder()
+    assert taken(spender, "5/minute", name, 5) == 5
+    spender.change("5/minute", name, 1)
+    assert taken(spender, "5/minute", name, 3) == 1
 
 
 def test_without_redis_each_process_counts_for_itself() -> None:

@@ -49,7 +49,8 @@ class TeamsWebhook(Webhook):
     def unsigned_handshake(self, request: WebhookRequest) -> WebhookReply | None:
         """Graph asks a new URL to repeat a token within 10 s, decoded and as plain text, before it knows a secret."""
         token = request.query.get("validationToken", "")
-        if not 0 < len(token) <= _MAX_TOKEN_LENGTH:
+        # Only that subscription asks, with nothing in the body: an answer must never stand for a delivery.
+        if request.scheme != "graph" or request.body or not 0 < len(token) <= _MAX_TOKEN_LENGTH:
             return None
         return WebhookReply(token.encode(errors="replace"), content_type="text/plain; charset=utf-8")
 

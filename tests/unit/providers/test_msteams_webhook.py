@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import jwt
@@ -144,7 +145,7 @@ def test_bots_token_is_no_refusal_while_keys_are_unknown(key: RSAPrivateKey) -> 
 
 def test_handshake_repeats_the_token_as_plain_text() -> None:
     token = "Validation: Testing <b>reachability</b> Request-Id: 7"
-    reply = WEBHOOK.unsigned_handshake(request(b"", validationToken=token))
+    reply = WEBHOOK.unsigned_handshake(replace(request(b"", validationToken=token), scheme="graph"))
     assert reply is not None
     assert (reply.status, reply.body) == (200, token.encode())
     assert reply.content_type.startswith("text/plain")
@@ -152,7 +153,13 @@ def test_handshake_repeats_the_token_as_plain_text() -> None:
 
 @pytest.mark.parametrize("query", [{}, {"validationToken": ""}, {"validationToken": "x" * 2001}, {"token": "x"}])
 def test_nothing_else_is_a_handshake(query: dict[str, str]) -> None:
-    assert WEBHOOK.unsigned_handshake(request(b"", **query)) is None
+    assert WEBHOOK.unsigned_handshake(replace(request(b"", **query), scheme="graph")) is None
+
+
+@pytest.mark.parametrize(("scheme", "body"), [("graph", b"{}"), ("bot", b""), ("outgoing_webhook", b"")])
+def test_a_delivery_is_never_taken_for_a_handshake(scheme: str, body: bytes) -> None:
+    asked = replace(request(body, validationToken="x"), scheme=scheme)
+    assert WEBHOOK.unsigned_handshake(asked) is None
 
 
 def test_outgoing_webhook_is_answered_with_a_message() -> None:

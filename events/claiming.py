@@ -2,8 +2,9 @@
 
 A claim pushes ``next_attempt_at`` to the end of its lease and sets a fencing token; whatever is written
 later is written only where the token still stands. An event that must wait for an earlier one of its
-entity is parked for as long as a lease, so that the next claims do not look at it again, and woken by what
-finishes the earlier one. If that dies before it wakes anything, the lease's time is all that is lost.
+entity is parked, so that the next claims do not look at it again, and woken by what finishes the earlier one.
+It is parked for as long as a lease, or until the first of its entity is due, if that is later: should the
+worker die before it wakes anything, the lease's time is all that is lost.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ from events.models import UNDELIVERED, AdapterEvent
 
 # How far past its share a tenant's queue is looked at, for what others hold and what has to wait.
 WINDOW_BATCHES = 4
+# The token of what is parked. It is nobody's lease, and tells a failed event whose pause is over, and which only
+# waits for its turn, from one that is still in its pause.
+PARKED = uuid.UUID(int=0)
 
 
 @dataclass(slots=True)
@@ -83,14 +87,15 @@ WITH RECURSIVE ring (tenant_id, due, begun, place, found) AS (
         ORDER BY e.next_attempt_at, e.event_id LIMIT GREATEST(%(window)s / turns.tenants, 1)
     ) AS queue
 ), judged AS MATERIALIZED (
-    SELECT waiting.*, waiting.ordering_key <> '' AND EXISTS (
-        SELECT FROM adapter_events e
+    SELECT waiting.*, CASE WHEN waiting.ordering_key <> '' THEN (
+        SELECT e.next_attempt_at FROM adapter_events e
         WHERE e.connection_id = waiting.connection_id AND e.ordering_key = waiting.ordering_key
           AND e.ordering_key <> '' AND e.delivery_status IN ('pending', 'failed') AND e.event_id < waiting.event_id
-    ) AS behind FROM waiting
+        ORDER BY e.event_id LIMIT 1
+    ) END AS first_is_due FROM waiting
 ), chosen AS MATERIALIZED (
     SELECT locked.event_id
-    FROM (SELECT * FROM judged WHERE NOT behind ORDER BY turn, place) AS first
+    FROM (SELECT * FROM judged WHERE first_is_due IS NULL ORDER BY turn, place) AS first
     CROSS JOIN LATERAL (
         SELECT e.event_id, e.updated_at FROM adapter_events e
         WHERE e.event_id = first.event_id OFFSET 0 FOR UPDATE SKIP LOCKED
@@ -98,8 +103,8 @@ WITH RECURSIVE ring (tenant_id, due, begun, place, found) AS (
     WHERE locked.updated_at = first.updated_at
     LIMIT %(limit)s
 ), shut AS MATERIALIZED (
-    SELECT locked.event_id
-    FROM (SELECT * FROM judged WHERE behind AND delivery_status = 'pending') AS later
+    SELECT locked.event_id, later.first_is_due
+    FROM (SELECT * FROM judged WHERE first_is_due IS NOT NULL) AS later
     CROSS JOIN LATERAL (
         SELECT e.event_id, e.updated_at FROM adapter_events e
         WHERE e.event_id = later.event_id OFFSET 0 FOR UPDATE SKIP LOCKED
@@ -114,8 +119,9 @@ WITH RECURSIVE ring (tenant_id, due, begun, place, found) AS (
     RETURNING e.event_id
 ), parked AS (
     UPDATE adapter_events e
-    SET next_attempt_at = statement_timestamp() + %(lease_seconds)s * interval '1 second',
-        updated_at = statement_timestamp()
+    SET lease_token = %(parked)s, updated_at = statement_timestamp(), next_attempt_at = GREATEST(
+        statement_timestamp() + %(lease_seconds)s * interval '1 second', shut.first_is_due
+    )
     FROM shut WHERE e.event_id = shut.event_id
     RETURNING e.event_id
 )
@@ -123,12 +129,13 @@ SELECT ARRAY(SELECT event_id FROM held), (SELECT count(*) FROM parked),
     (SELECT tenant_id FROM ring WHERE due ORDER BY place DESC LIMIT 1)
 """  # noqa: S608 - put together from the text above
 
-# The first event of each entity that waits for its turn: the earliest of its tenant's queue. One that has
-# failed keeps the pause it was given. Rows are locked in the order in which everybody locks them.
+# The first event of each entity that waits for its turn: the earliest of its tenant's queue. One that failed
+# and was not parked since keeps the pause it was given, but is touched, lest a claim that began before park it.
+# Rows are locked in the order in which everybody locks them.
 _WAKE = """
 WITH next AS MATERIALIZED (
     SELECT first.event_id
-    FROM unnest(%s::uuid[], %s::text[]) AS entity (connection_id, ordering_key)
+    FROM unnest(%(connections)s::uuid[], %(keys)s::text[]) AS entity (connection_id, ordering_key)
     CROSS JOIN LATERAL (
         SELECT n.event_id FROM adapter_events n
         WHERE n.connection_id = entity.connection_id AND n.ordering_key = entity.ordering_key
@@ -137,11 +144,14 @@ WITH next AS MATERIALIZED (
     ) AS first
 ), locked AS MATERIALIZED (
     SELECT e.event_id FROM adapter_events e
-    WHERE e.event_id IN (SELECT event_id FROM next) AND e.delivery_status = 'pending' AND e.lease_token IS NULL
+    WHERE e.event_id IN (SELECT event_id FROM next) AND e.delivery_status IN ('pending', 'failed')
+      AND (e.lease_token IS NULL OR e.lease_token = %(parked)s)
     ORDER BY e.event_id FOR UPDATE
 )
 UPDATE adapter_events e
-SET next_attempt_at = e.received_at - interval '1 millisecond', updated_at = statement_timestamp()
+SET lease_token = NULL, updated_at = statement_timestamp(), next_attempt_at = CASE
+    WHEN e.delivery_status = 'failed' AND e.lease_token IS NULL THEN e.next_attempt_at
+    ELSE e.received_at - interval '1 millisecond' END
 FROM locked WHERE e.event_id = locked.event_id
 """
 
@@ -176,8 +186,9 @@ def wake_next(finished: Iterable[AdapterEvent]) -> None:
     """
     entities = {(event.connection_id, event.ordering_key) for event in finished if event.ordering_key}
     if entities and database.vendor == "postgresql":
+        connections, keys = (list(column) for column in zip(*sorted(entities), strict=True))
         with database.cursor() as cursor:
-            cursor.execute(_WAKE, [list(column) for column in zip(*sorted(entities), strict=True)])
+            cursor.execute(_WAKE, {"connections": connections, "keys": keys, "parked": PARKED})
 
 
 def held(batch: Batch, events: Sequence[AdapterEvent]) -> Any:
@@ -196,6 +207,7 @@ def _claim_turns(limit: int, token: uuid.UUID) -> tuple[list[uuid.UUID], int]:
         "limit": limit,
         "window": limit * WINDOW_BATCHES,
         "token": token,
+        "parked": PARKED,
         "lease_seconds": settings.DELIVERY_LEASE_SECONDS,
     }
     with database.cursor() as cursor:

@@ -16,6 +16,7 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 from unfold.utils import parse_datetime_str
 
+from connections.errors import ServiceError
 from events.models import DeliveryStatus, Replay, ReplayStatus
 from events.replays import matching, preview, start_replay
 from providers.console.base import EvidenceAdmin, actor_of
@@ -123,7 +124,12 @@ class ReplayMatching:
             return HttpResponseRedirect(back)
         tenant_id, conditions = asked
         if request.method == "POST":
-            started = start_replay(tenant_id, conditions, actor=actor_of(request))
+            try:
+                started = start_replay(tenant_id, conditions, actor=actor_of(request))
+            except ServiceError as error:
+                own.message_user(request, error.message, messages.ERROR)
+                return HttpResponseRedirect(f"{back}?{request.GET.urlencode()}")
+            own.log_addition(request, started, "Replay all that match.")
             own.message_user(
                 request, f"{started.matched} events: {started.replayed} are due, the rest follow.", messages.SUCCESS
             )

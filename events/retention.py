@@ -1,4 +1,4 @@
-"""Removes events older than the retention, in small batches that lock little."""
+"""Removes what is older than the retention, in small batches that lock little."""
 
 from __future__ import annotations
 
@@ -14,7 +14,16 @@ from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from events.models import UNDELIVERED, AdapterEvent, DeliveryAttempt, DeliveryStatus, SpentSignature
+from events.models import (
+    UNDELIVERED,
+    AdapterEvent,
+    DeliveryAttempt,
+    DeliveryStatus,
+    Replay,
+    ReplayStatus,
+    SpentSignature,
+)
+from providers.console.filters import first_key_at
 
 ROWS_A_BATCH = 1000
 
@@ -61,6 +70,20 @@ def purge_signatures() -> int:
     old = SpentSignature.objects.filter(received_at__lt=Now() - timedelta(days=settings.EVENT_RETENTION_DAYS))
     keys = list(old.order_by("received_at").values_list("pk", flat=True)[:ROWS_A_BATCH])
     removed, _ = SpentSignature.objects.filter(pk__in=keys).delete()
+    return removed
+
+
+def purge_replays() -> int:
+    """Remove up to 1000 replays that were completed as long ago as events are kept, and return how many."""
+    retention = timedelta(days=settings.EVENT_RETENTION_DAYS)
+    # As with events: keys only find the rows, the database's time decides.
+    old = Replay.objects.filter(
+        pk__lt=first_key_at(timezone.now() - retention),
+        status=ReplayStatus.COMPLETED,
+        updated_at__lt=Now() - retention,
+    )
+    keys = list(old.order_by("pk").values_list("pk", flat=True)[:ROWS_A_BATCH])
+    removed, _ = Replay.objects.filter(pk__in=keys).delete()
     return removed
 
 

@@ -11,7 +11,7 @@ from events.conservation import check_ledgers
 from events.ledger import FOLDED_A_BATCH, fold_tallies
 from events.outbox import deliver_batch
 from events.replays import run_batch
-from events.retention import ROWS_A_BATCH, purge_batch, purge_signatures
+from events.retention import ROWS_A_BATCH, purge_batch, purge_replays, purge_signatures
 
 DELIVERY_RUN_SECONDS = 20.0
 PURGE_RUN_SECONDS = 60.0
@@ -41,7 +41,7 @@ def purge() -> int:
     """
     ends_at = time.monotonic() + PURGE_RUN_SECONDS
     total = 0
-    for purge_some in (purge_batch, purge_signatures):
+    for purge_some in (purge_batch, purge_signatures, purge_replays):
         while (began := time.monotonic()) < ends_at:
             removed = purge_some()
             total += removed

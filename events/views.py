@@ -81,7 +81,8 @@ class EventViewSet(TenantViewSet):
     @extend_schema(
         summary="Deliver events again",
         description="All events that meet the filter now, whatever became of them; ignored ones stay ignored. A "
-        "thousand are due at once, the others within seconds, batch by batch; count is all of them.",
+        "thousand are due at once, the others within seconds, batch by batch; count is all of them. Three such "
+        "replays of a tenant may run at a time: one more is refused with 409, TOO_MANY_REPLAYS, until one is done.",
         operation_id="events_replay",
         request=ReplayRequest,
         responses={202: Replayed},

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
+from django.contrib import messages
 from django.db.models import QuerySet, TextChoices
 from django.http import HttpRequest
 from django.utils import timezone
@@ -32,9 +33,16 @@ else:
 Lookups = list[tuple[str, str]]
 
 
-def first_key_at(moment: datetime) -> uuid.UUID:
-    """The smallest key a row made at ``moment`` can have (RFC 9562 §5.7: 48 bits of Unix milliseconds)."""
-    return uuid.UUID(int=max(0, int(moment.timestamp() * 1000)) << 80)
+_LAST_MILLISECOND = 2**48 - 1
+
+
+def first_key_at(moment: datetime, *, shift: timedelta = timedelta()) -> uuid.UUID:
+    """The smallest key a row made ``shift`` after ``moment`` can have (RFC 9562 §5.7: 48 bits of Unix milliseconds).
+
+    Any moment will do: what lies beyond the first or last key is that key.
+    """
+    milliseconds = int((moment.timestamp() + shift.total_seconds()) * 1000)
+    return uuid.UUID(int=min(max(0, milliseconds), _LAST_MILLISECOND) << 80)
 
 
 class ExactTextFilter(TextFilter):
@@ -132,16 +140,25 @@ class MadeBetweenFilter(RangeFilter):
     parameter_name: str
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        since, until = self._moment("from"), self._moment("to")
+        try:
+            since, until = self._moment("from"), self._moment("to")
+        except ValueError as error:
+            words = f"{error} is no date and time such as 2026-11-23 14:30, so nothing is shown."
+            messages.warning(request, words)
+            return queryset.none()
         if since:
             queryset = queryset.filter(pk__gte=first_key_at(since))
         if until:
-            queryset = queryset.filter(pk__lt=first_key_at(until + timedelta(seconds=1)))
+            queryset = queryset.filter(pk__lt=first_key_at(until, shift=timedelta(seconds=1)))
         return queryset
 
     def _moment(self, end: str) -> datetime | None:
-        """One end of the span; a date alone is its midnight."""
+        """One end of the span; a date alone is its midnight. Raises ``ValueError`` with what is none."""
         day = self.used_parameters.get(f"{self.parameter_name}_{end}_0")
         clock = self.used_parameters.get(f"{self.parameter_name}_{end}_1") or "00:00:00"
-        moment = parse_datetime_str(f"{day} {clock}") if day else None
-        return moment.replace(tzinfo=UTC) if moment else None
+        if not day:
+            return None
+        moment: datetime | None = parse_datetime_str(f"{day} {clock}")
+        if moment is None:
+            raise ValueError(f"{day} {clock}"[:60])
+        return moment.replace(tzinfo=UTC)

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from django.db.models import F
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from connections.models import IntegrationConnection
-from events.claiming import _claim_plainly, claim
+from events.claiming import _claim_plainly, claim, wake_next
 from events.models import AdapterEvent, DeliveryStatus, Source
 from events.outbox import deliver_batch
 from events.services import record, replay
@@ -169,6 +170,55 @@ def test_an_event_that_failed_keeps_the_pause_it_was_given(pm3: Pm3Stub) -> None
     replay(AdapterEvent.objects.filter(dedupe_key="event:1"), actor="staff:zoe")
     assert deliver_due() == 1
     assert stored(2).next_attempt_at == due
+
+
+def fail_behind_a_replayed_event(pm3: Pm3Stub, connection: IntegrationConnection, entities: range) -> None:
+    """Two events an entity: the later one failed, then the one before it is asked for again and fails as well."""
+    receive(connection, *(issue(n, ordering_key=f"issue:{n}") for n in entities))
+    deliver_due()
+    receive(connection, *(issue(100 + n, ordering_key=f"issue:{n}") for n in entities))
+    pm3.outage = 503
+    deliver_due()
+    replay(AdapterEvent.objects.filter(dedupe_key__in=[f"event:{n}" for n in entities]), actor="staff:zoe")
+    deliver_due()
+    pm3.outage = 0
+    assert statuses(*entities, *(100 + n for n in entities)) == ["failed"] * 2 * len(entities)
+
+
+def pauses_are_over() -> None:
+    failed = AdapterEvent.objects.filter(delivery_status=DeliveryStatus.FAILED)
+    failed.update(next_attempt_at=F("next_attempt_at") - timedelta(hours=1), updated_at=Now())
+
+
+def test_failed_events_that_wait_for_a_replayed_one_do_not_stop_their_tenant(pm3: Pm3Stub, settings: Any) -> None:
+    settings.DELIVERY_BATCH_SIZE = 1  # the window is smaller than the number of those that wait
+    connection = make_connection()
+    fail_behind_a_replayed_event(pm3, connection, range(8))
+    pauses_are_over()
+    receive(connection, issue(99))
+    assert deliver_due() == 17
+    assert [n for n in arrived(pm3) if n % 100 == 3] == [3, 103]
+
+
+def test_a_failed_event_that_was_parked_goes_on_at_once_when_its_turn_comes(pm3: Pm3Stub) -> None:
+    fail_behind_a_replayed_event(pm3, make_connection(), range(1))
+    pauses_are_over()
+    first = claim(1)
+    assert ([event.dedupe_key for event in first.events], first.parked) == (["event:0"], 1)
+    assert stored(100).next_attempt_at > stored(100).updated_at
+    AdapterEvent.objects.filter(dedupe_key="event:0").update(delivery_status=DeliveryStatus.DELIVERED)
+    wake_next(first.events)
+    assert stored(100).next_attempt_at < stored(100).updated_at
+    wake_next(first.events)  # what was woken is not parked any more
+    assert [event.dedupe_key for event in claim(1).events] == ["event:100"]
+
+
+def test_what_waits_for_a_long_pause_is_not_looked_at_before_that_is_over(pm3: Pm3Stub) -> None:
+    receive(make_connection(), *(issue(number, ordering_key="issue:A") for number in range(3)))
+    pause_ends = timezone.now() + timedelta(minutes=9)
+    AdapterEvent.objects.filter(dedupe_key="event:0").update(delivery_status="failed", next_attempt_at=pause_ends)
+    assert claim(10).parked == 2
+    assert {stored(number).next_attempt_at for number in (1, 2)} == {pause_ends}
 
 
 @pytest.mark.django_db(transaction=True)

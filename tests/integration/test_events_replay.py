@@ -139,6 +139,13 @@ def test_the_command_says_how_many_and_asks(monkeypatch: pytest.MonkeyPatch) -> 
     assert not Replay.objects.exists()
 
 
+def test_the_command_without_a_terminal_says_what_to_give(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_dead(make_connection(), 1)
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    with pytest.raises(CommandError, match="--yes"):
+        replay_events("--status", "dead")
+
+
 def test_the_command_replays_what_its_conditions_find(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replays, "ROWS_A_BATCH", 1)
     connection, other = make_connection(), make_connection()

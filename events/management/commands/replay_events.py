@@ -11,6 +11,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from connections.errors import ServiceError
 from connections.models import IntegrationConnection
 from events.models import DeliveryStatus, ReplayStatus
 from events.replays import preview, run_batch, start_replay
@@ -50,16 +51,26 @@ class Command(BaseCommand):
         self.stdout.write(f"{total:>10}  events would be delivered again")
         if not total:
             return
-        if not options["yes"] and input("Replay them? [y/N] ").strip().lower() not in ("y", "yes"):
+        if not options["yes"] and not _agreed():
             self.stdout.write("Nothing was done.")
             return
-        asked = start_replay(options["tenant"], conditions, actor=f"command:{getpass.getuser()}")
+        try:
+            asked = start_replay(options["tenant"], conditions, actor=f"command:{getpass.getuser()}")
+        except ServiceError as error:
+            raise CommandError(error.message) from None
         while asked.status == ReplayStatus.RUNNING:
             if run_batch(asked.pk) is None:
                 time.sleep(0.5)  # a worker is at it
             asked.refresh_from_db()
             self.stdout.write(f"{asked.replayed} of {asked.matched}")
         self.stdout.write(f"{asked.replayed} events are due for delivery.")
+
+
+def _agreed() -> bool:
+    try:
+        return input("Replay them? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        raise CommandError("There is no terminal to ask at; give --yes to replay them.") from None
 
 
 def _moment(word: str) -> datetime:

@@ -7,6 +7,7 @@ from django.conf import settings
 from connections.metrics import PROVIDER_CALLS
 from connections.models import IntegrationConnection
 from connections.secret_store import SecretUnavailable, get_credential
+from connections.turns import deadline
 from providers import registry
 from providers.client import ProviderClient
 from providers.errors import Misconfigured
@@ -19,7 +20,10 @@ def adapter_for(connection: IntegrationConnection) -> Adapter:
 
 
 def client_for(connection: IntegrationConnection) -> ProviderClient:
-    """A client that calls the provider as this connection. Raises ``Misconfigured``."""
+    """A client that calls the provider as this connection, for as long as there is time (``connections.turns``).
+
+    Raises ``Misconfigured``.
+    """
     try:
         credential = get_credential(connection.tenant_id, connection.auth_ref)
     except SecretUnavailable as error:
@@ -29,4 +33,4 @@ def client_for(connection: IntegrationConnection) -> ProviderClient:
     def count(outcome: str) -> None:
         PROVIDER_CALLS.labels(connection.provider_id, connection.tenant_id, outcome).inc()
 
-    return ProviderClient(config, settings.OUTBOUND_POLICY, count)
+    return ProviderClient(config, settings.OUTBOUND_POLICY, count, deadline())

@@ -6,6 +6,7 @@ Every function writes one history entry. Problems a caller can do something abou
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from django.conf import settings as deployment
@@ -19,6 +20,7 @@ from connections.lifecycle import MOVES, require_move
 from connections.models import ConnectionRoute, ConnectionStatus, IntegrationConnection
 from connections.runtime import adapter_for, client_for
 from connections.secret_store import is_generated, put_credential, secret_store
+from connections.turns import turn
 from providers import registry
 from providers.errors import ProviderError
 from providers.models import IntegrationProvider, ProviderStatus
@@ -35,6 +37,7 @@ _ADVICE = {
     "network": "Check the base URL; if it is right, verify again later.",
     "config": "Correct the settings or the credential and verify again.",
 }
+_NOT_ROUTED = "Deliveries to a shared webhook are not routed here: the address is not the provider's own."
 
 
 def create_connection(
@@ -121,12 +124,14 @@ def update_connection(connection: IntegrationConnection, *, actor: str, **change
 def verify_connection(connection: IntegrationConnection, *, actor: str) -> IntegrationConnection:
     """Prove the credential with one real call to the provider: ``active`` or ``error``.
 
-    The call runs outside any transaction. If the credential, the settings or the status changed while it
-    ran, what it proved is about the past, and nothing is written (409).
+    The call runs outside any transaction, for at most ``PROVIDER_VERIFY_SECONDS``, and only while few others do (503).
+    If the credential, the settings or the status changed while it ran, what it proved is about the past, and nothing
+    is written (409).
     """
     seen = _present(connection)
     _require_verifiable(seen)
-    identity, fault = _try_credential(seen)
+    with turn(deployment.PROVIDER_VERIFY_SECONDS):
+        identity, remark = _try_credential(seen)
     with transaction.atomic():
         row = _locked(seen)
         _require_verifiable(row)
@@ -138,14 +143,15 @@ def verify_connection(connection: IntegrationConnection, *, actor: str) -> Integ
             row.last_verified_at = row.last_success_at = now
             row.consecutive_failures = 0
         else:
-            row.status, row.last_error, row.last_error_at = ConnectionStatus.ERROR, fault, now
+            row.status, row.last_error, row.last_error_at = ConnectionStatus.ERROR, remark, now
             row.consecutive_failures += 1
         row.streams_stale = True
         row.save()
         if identity is not None:
             _keep_routes(row, identity)
         outcome = "ok" if identity is not None else "failed"
-        history.record(row, "verified", actor=actor, outcome=outcome, detail=fault or f"Account: {row.account}.")
+        told = f"Account: {row.account}. {remark}".strip() if identity is not None else remark
+        history.record(row, "verified", actor=actor, outcome=outcome, detail=told)
     return row
 
 
@@ -330,11 +336,17 @@ def _keep_routes(row: IntegrationConnection, identity: Identity) -> None:
 
 
 def _try_credential(connection: IntegrationConnection) -> tuple[Identity | None, str]:
-    """Who the provider says the credential is, or what went wrong and what to do about it."""
+    """Who the provider says the credential is, or what went wrong and what to do about it.
+
+    A tenant may name any address the operator lets us call. Whose deliveries are whose only the provider's own says.
+    """
     try:
         adapter = adapter_for(connection)
         with client_for(connection) as client:
-            return adapter.verify(client), ""
+            identity = adapter.verify(client)
+            if not identity.routes or client.is_at(adapter.manifest.vendor_origins):
+                return identity, ""
+            return replace(identity, routes=()), _NOT_ROUTED
     except registry.UnknownProvider:
         return None, "This deployment no longer has the provider's adapter."
     except ProviderError as error:

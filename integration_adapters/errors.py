@@ -31,7 +31,10 @@ _MESSAGES = {
 def exception_handler(exc: Exception, _context: dict[str, Any]) -> Response | None:
     """REST framework's hook. ``None`` hands the exception to Django, which logs it and calls ``server_error``."""
     if isinstance(exc, ServiceError):
-        return _answer(exc.status, exc.code, exc.message, exc.details)
+        response = _answer(exc.status, exc.code, exc.message, exc.details)
+        if exc.status == 503 and (wait := exc.details.get("retry_after_seconds")):
+            response["Retry-After"] = str(wait)
+        return response
     if isinstance(exc, exceptions.ValidationError):
         details = {"problems": problems_of(exc.detail)}
         return _answer(400, "VALIDATION_FAILED", "Some values cannot be accepted.", details)

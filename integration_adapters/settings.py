@@ -264,6 +264,10 @@ PLATFORM_TOKEN: str = env.str("PLATFORM_TOKEN", "")
 # Providers
 EXTRA_ADAPTERS: dict[str, str] = env.dict("EXTRA_ADAPTERS", {})
 OUTBOUND_POLICY = OutboundPolicy.parse(env.list("OUTBOUND_ALLOWED", []))
+# Requests of one web process that may wait for providers at once, and how long; the other threads take webhooks.
+PROVIDER_TURNS: int = env.int("PROVIDER_TURNS", 2)
+PROVIDER_HOOKS_SECONDS: float = env.float("PROVIDER_HOOKS_SECONDS", 8.0)
+PROVIDER_VERIFY_SECONDS: float = env.float("PROVIDER_VERIFY_SECONDS", 15.0)
 REDACT_EMAILS: bool = env.bool("REDACT_EMAILS", True)
 
 # Called when a connection is deleted, so that the parts above it can close what is theirs: first those that ask the

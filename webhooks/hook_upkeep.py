@@ -1,14 +1,16 @@
-"""Bringing the provider's side of doors up to date: telling hooks a new secret, removing hooks of closed doors.
+"""Bringing the provider's side of doors up to date: making hooks, telling them a new secret, removing them.
 
 No transaction is open while a provider is asked. What is due stands in the row, and a row is claimed with a lease
-before anything is asked, so a process that dies leaves work the next one finds.
+before anything is asked, so a process that dies leaves work the next one finds, and its try counts.
 
-An open door with ``hook_retry_at`` set has hooks that do not know its current secret; a deleted one has hooks
-left at the provider. An empty id in ``provider_hooks`` means that a hook may be there: the answer was lost.
+An open door with ``hook_retry_at`` set has hooks that are still to be made or do not know its current secret; a
+deleted one has hooks left at the provider. An empty id in ``provider_hooks`` means that a hook may be there or not: it
+was not asked for yet, or the answer was lost. Making it again finds it by its URL.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +25,7 @@ from connections.errors import ServiceError
 from connections.models import IntegrationConnection
 from connections.runtime import client_for
 from connections.secret_store import SecretUnavailable, secret_store
+from connections.turns import within
 from providers import registry
 from providers.client import ProviderClient
 from providers.errors import Misconfigured, ProviderError, Rejected
@@ -30,10 +33,14 @@ from providers.redaction import redact_text
 from providers.registry import UnknownProvider
 from providers.spi import HookRegistrar
 from webhooks.models import RegistrationStatus, WebhookRegistration
-from webhooks.registrations import public_url
+from webhooks.registrations import SECRET_UNTOLD, public_url
 
-ROWS_A_RUN = 20
-# Longer than any one run may take; a process that dies leaves its rows to the next after so long.
+ROWS_A_RUN = 200
+# For one run, and for one door, which may be begun at the last moment. Together well under a worker's time limit, and
+# not much more than the pause between two runs: those that overlap take processes from polling.
+RUN_SECONDS = 20.0
+DOOR_SECONDS = 30.0
+# Longer than any one door may take; a process that dies leaves it to the next after so long.
 LEASE = timedelta(minutes=15)
 # Pauses between tries; after the last one a person has to act.
 PAUSES = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 20, 60, 180, 360))
@@ -47,17 +54,24 @@ class Hooks:
     client: ProviderClient
 
 
-def settle_due() -> int:
-    """Go on with what is due at providers; returns how many doors were looked at."""
+def settle_due(seconds: float = RUN_SECONDS) -> int:
+    """Go on with what is due at providers, beginning no door after so long; returns how many were looked at."""
+    ends_at = time.monotonic() + seconds
     due = WebhookRegistration.objects.filter(hook_retry_at__lte=timezone.now()).order_by("hook_retry_at")
-    rows = list(due.select_related("connection")[:ROWS_A_RUN])
-    for row in rows:
+    done = 0
+    for row in due.select_related("connection")[:ROWS_A_RUN]:
+        if time.monotonic() >= ends_at:
+            break
         settle(row)
-    return len(rows)
+        done += 1
+    return done
 
 
 def settle(registration: WebhookRegistration) -> ProviderError | None:
-    """One try to bring the provider's side of a door up to date; returns what stood in the way."""
+    """One try to bring the provider's side of a door up to date; returns what stood in the way.
+
+    Where the secret was rotated meanwhile, the provider may have been told the older one last: it is told again.
+    """
     row = _claimed(registration)
     if row is None or row.connection is None:
         return None
@@ -65,18 +79,21 @@ def settle(registration: WebhookRegistration) -> ProviderError | None:
     try:
         if not row.connection.auth_ref:
             raise Misconfigured("The connection has no credential any more.")
-        with hooks_of(row.connection) as hooks:
+        with within(DOOR_SECONDS), hooks_of(row.connection) as hooks:
             _remove_all(hooks, row) if row.status == RegistrationStatus.DELETED else _tell_all(hooks, row)
     except ServiceError as problem:
         error = Misconfigured(problem.message)
     except ProviderError as problem:
         error = problem
     _conclude(row, error)
-    return error
+    return settle(reread(row)) if _due_anew(row) else error
 
 
 def _claimed(registration: WebhookRegistration) -> WebhookRegistration | None:
-    """The row for this process alone until the lease ends; ``None`` where nothing is to be done or another is at it."""
+    """The row for this process alone until the lease ends; ``None`` where nothing is to be done or another is at it.
+
+    The try is counted here already: one that is killed never gets to its conclusion.
+    """
     with transaction.atomic():
         row: WebhookRegistration | None = (
             WebhookRegistration.objects.select_for_update(of=("self",))
@@ -87,10 +104,28 @@ def _claimed(registration: WebhookRegistration) -> WebhookRegistration | None:
         now = timezone.now()
         if row is None or (row.hook_attempts != registration.hook_attempts and (row.hook_retry_at or now) > now):
             return None
+        if row.hook_attempts > len(PAUSES):
+            _give_up(row)
+            return None
         row.hook_attempts += 1
         row.hook_retry_at = now + LEASE
         row.save(update_fields=["hook_attempts", "hook_retry_at", "updated_at"])
     return row
+
+
+def _give_up(row: WebhookRegistration) -> None:
+    """After the last try was killed, which left nobody to say so."""
+    row.hook_retry_at = None
+    row.hook_error = _trouble(row, "The last try took too long and was ended.", retried=False)
+    row.save(update_fields=["hook_retry_at", "hook_error", "updated_at"])
+    _record(row, row.hook_error)
+
+
+def _trouble(row: WebhookRegistration, reason: str, *, retried: bool) -> str:
+    told = () if row.status == RegistrationStatus.DELETED else row.hooks_told or ()
+    places = ", ".join(sorted(set(row.provider_hooks).difference(told)))[:200]
+    advice = "It is tried again." if retried else "No more tries: put it right at the provider by hand."
+    return f"{f'{reason} Concerned: {places}.'[:400]} {advice}"
 
 
 def _conclude(row: WebhookRegistration, error: ProviderError | None) -> None:
@@ -99,23 +134,33 @@ def _conclude(row: WebhookRegistration, error: ProviderError | None) -> None:
     changes: dict[str, Any] = {"hook_retry_at": None, "hook_error": "", "updated_at": timezone.now()}
     if error is not None:
         retried = row.hook_attempts <= len(PAUSES) and row.connection is not None and bool(row.connection.auth_ref)
-        places = ", ".join(sorted(left.provider_hooks))[:200]
-        told = f"{redact_text(str(error))} Concerned: {places}."
-        advice = "It is tried again." if retried else "No more tries: put it right at the provider by hand."
-        changes["hook_error"] = f"{told[:400]} {advice}"
+        changes["hook_error"] = _trouble(left, redact_text(str(error)), retried=retried)
         changes["hook_retry_at"] = timezone.now() + PAUSES[row.hook_attempts - 1] if retried else None
     elif left.status == RegistrationStatus.DELETED and left.provider_hooks:
         places = ", ".join(sorted(left.provider_hooks))[:300]
         changes["hook_error"] = f"A hook may be left in {places}: look there, and remove it by hand."
+    else:
+        changes["hooks_told"] = None
     held = WebhookRegistration.objects.filter(
         pk=row.pk, hook_attempts=row.hook_attempts, secret_version=row.secret_version, status=row.status
     )
-    if held.update(**changes) and row.connection is not None:
-        operation = "hooks_removed" if left.status == RegistrationStatus.DELETED else "hooks_told"
-        outcome = "failed" if changes["hook_error"] else "ok"
-        history.record(
-            row.connection, operation, actor="system:webhooks", outcome=outcome, detail=changes["hook_error"]
-        )
+    if held.update(**changes):
+        _record(row, changes["hook_error"])
+
+
+def _record(row: WebhookRegistration, trouble: str) -> None:
+    if row.connection is not None:
+        operation = "hooks_removed" if row.status == RegistrationStatus.DELETED else "hooks_told"
+        outcome = "failed" if trouble else "ok"
+        history.record(row.connection, operation, actor="system:webhooks", outcome=outcome, detail=trouble)
+
+
+def _due_anew(row: WebhookRegistration) -> bool:
+    """Whether the secret was rotated while the provider was told; then telling it is due at once."""
+    outdated = WebhookRegistration.objects.filter(pk=row.pk, secret_version__gt=row.secret_version)
+    changes = {"hook_attempts": 0, "hook_retry_at": timezone.now(), "hook_error": SECRET_UNTOLD, "hooks_told": None}
+    still_open = outdated.exclude(status=RegistrationStatus.DELETED)
+    return row.status != RegistrationStatus.DELETED and bool(still_open.update(**changes))
 
 
 def _remove_all(hooks: Hooks, row: WebhookRegistration) -> None:
@@ -135,10 +180,40 @@ def _remove_all(hooks: Hooks, row: WebhookRegistration) -> None:
 
 
 def _tell_all(hooks: Hooks, row: WebhookRegistration) -> None:
+    """Make what may be missing and tell each the secret; one place that refuses does not keep the others."""
     url, secret = public_url(row), signing_secret(row)
+    refused: ProviderError | None = None
     for target, hook_id in sorted(row.provider_hooks.items()):
-        if hook_id:
-            hooks.registrar.change_secret(hooks.client, target=target, hook_id=hook_id, url=url, secret=secret)
+        if target in (row.hooks_told or ()):
+            continue
+        try:
+            if not hook_id:
+                hook_id = create(hooks, row, target, url, secret)
+            # Until the first rotation there is one secret, which the hook was made with; a hook that was found may
+            # have an older one.
+            if row.secret_version > 1:
+                hooks.registrar.change_secret(hooks.client, target=target, hook_id=hook_id, url=url, secret=secret)
+        except (Rejected, Misconfigured) as error:
+            refused = error
+            continue
+        _note_told(row, target)
+    if refused is not None:
+        raise refused
+
+
+def create(hooks: Hooks, row: WebhookRegistration, target: str, url: str, secret: str) -> str:
+    """Make one hook, or find it where it was made before, and commit its id. Raises ``ProviderError``."""
+    hook_id = hooks.registrar.create(hooks.client, target=target, url=url, secret=secret, events=row.events_subscribed)
+    note(row, target, hook_id)
+    return hook_id
+
+
+def _note_told(registration: WebhookRegistration, target: str) -> None:
+    with transaction.atomic():
+        row = WebhookRegistration.objects.select_for_update().get(pk=registration.pk)
+        if row.secret_version == registration.secret_version:
+            row.hooks_told = [*(row.hooks_told or ()), target]
+            row.save(update_fields=["hooks_told", "updated_at"])
 
 
 def note(registration: WebhookRegistration, target: str, hook_id: str | None) -> None:

@@ -12,6 +12,7 @@ from connections.models import IntegrationConnection
 from connections.tenancy import TenantManager
 from events.compression import unpack
 from providers.models import IntegrationProvider
+from webhooks.reasons import explained
 
 
 class RegistrationStatus(models.TextChoices):
@@ -124,7 +125,9 @@ class WebhookRegistration(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"webhook of {self.connection_id}" if self.connection_id else f"shared webhook of {self.provider_id}"
+        if self.connection is None:
+            return f"shared webhook of {self.provider_id}"
+        return f"webhook of {self.connection.display_name} ({self.provider_id})"
 
 
 class RejectedDelivery(models.Model):
@@ -177,7 +180,7 @@ class RejectedDelivery(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.number} refused: {self.reason}"
+        return f"{self.number} {'taken' if explained(self.reason).taken else 'refused'}: {self.reason}"
 
 
 class QuarantinedDelivery(models.Model):

@@ -1,33 +1,37 @@
 """Doors whose hooks are made at the provider through its API: opening, rotating and closing them.
 
-No transaction is open while a provider is asked; the id of each hook is committed as soon as it is known.
+No transaction is open while a provider is asked; the id of each hook is committed as soon as it is known. Each of these
+takes a turn (``connections.turns``) of ``PROVIDER_HOOKS_SECONDS``; what is not done by then is left to the task.
 """
 
 from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.db import transaction
 from django.utils import timezone
 
 from connections import history, validation
 from connections.errors import ServiceError
 from connections.models import ConnectionStatus, IntegrationConnection
+from connections.turns import turn, turn_if_free
 from providers import registry
-from providers.errors import Misconfigured, ProviderError
+from providers.errors import Misconfigured, OutOfTime, ProviderError
 from providers.redaction import redact_text
 from providers.registry import UnknownProvider
 from providers.spi import HookRegistrar
-from webhooks.hook_upkeep import Hooks, hooks_of, note, reread, settle, signing_secret
+from webhooks.hook_upkeep import Hooks, create, hooks_of, note, reread, settle, signing_secret
 from webhooks.models import RegistrationStatus, WebhookRegistration
 from webhooks.registrations import (
     IssuedRegistration,
     create_registration,
     delete_registration,
+    locked,
     public_url,
     rotate_secret,
     webhook_of,
@@ -47,25 +51,39 @@ def register(
 ) -> IssuedRegistration:
     """A new door whose hooks are made at the provider, in every place the settings name, or none at all.
 
-    Raises ``ServiceError``: 400 or 409 for what a person must change first, 502 where the provider failed.
+    Where that takes too long, the door stays and the task makes the rest; ``hook_error`` names it. Raises
+    ``ServiceError``: 400 or 409 for what a person must change first, 502 where the provider failed, 503 while too
+    many others wait for theirs.
     """
     scheme = checked_scheme(connection, scheme)
-    issued = create_registration(
-        connection,
-        actor=actor,
-        events_subscribed=events_subscribed,
-        secret=secret,
-        secret_ref=secret_ref,
-        scheme=scheme,
-        made_through_api=True,
-    )
+    with turn(settings.PROVIDER_HOOKS_SECONDS):
+        return _register(
+            connection,
+            actor=actor,
+            events_subscribed=events_subscribed,
+            secret=secret,
+            secret_ref=secret_ref,
+            scheme=scheme,
+        )
+
+
+def _register(connection: IntegrationConnection, *, actor: str, **values: Any) -> IssuedRegistration:
+    issued = create_registration(connection, actor=actor, made_through_api=True, **values)
+    row = make_hooks_or_close(issued.registration, actor=actor)
+    return IssuedRegistration(row, issued.public_url, issued.secret)
+
+
+def make_hooks_or_close(registration: WebhookRegistration, *, actor: str) -> WebhookRegistration:
+    """The hooks of a new door, whose URL and secret nobody has; where they cannot be made it is closed.
+
+    Raises ``ServiceError`` as ``make_hooks`` does.
+    """
     try:
-        row = make_hooks(issued.registration, actor=actor)
+        return make_hooks(registration, actor=actor)
     except ServiceError as error:
-        left = close(issued.registration, actor=actor)
+        left = close(registration, actor=actor)
         message = f"{error.message} {left.hook_error}".strip() if left.provider_hooks else error.message
         raise ServiceError(error.code, message, error.details, error.status) from None
-    return IssuedRegistration(row, issued.public_url, issued.secret)
 
 
 def checked_scheme(connection: IntegrationConnection, scheme: str) -> str:
@@ -119,19 +137,23 @@ def lacks_hooks(registration: WebhookRegistration) -> bool:
 def make_hooks(registration: WebhookRegistration, *, actor: str) -> WebhookRegistration:
     """Make the hooks that are missing. Those that were made stay, whatever happens to the next.
 
-    Raises ``ServiceError``: 409 for what a person must change first, 502 where the provider failed.
+    What there is no time for is left to the task. Raises ``ServiceError``: 409 for what a person must change first,
+    502 where the provider failed, 503 while too many others wait for theirs.
     """
     connection = registration.connection
     if connection is None or not can_make_hooks(registration):
         raise ServiceError("HOOKS_NOT_POSSIBLE", "Hooks of this door are made by hand, at the provider.", status=409)
     _require_callable(connection)
     url, secret = public_url(registration), signing_secret(registration)
+    missing = missing_targets(connection, registration.provider_hooks)
     made: list[str] = []
     try:
-        with hooks_of(connection) as hooks:
-            for target in missing_targets(connection, registration.provider_hooks):
+        with turn(settings.PROVIDER_HOOKS_SECONDS), hooks_of(connection) as hooks:
+            for target in missing:
                 _make(hooks, registration, target, url, secret)
                 made.append(target)
+    except OutOfTime:
+        _leave_to_task(registration, missing[len(made) :])
     except ProviderError as error:
         reason = redact_text(str(error))
         history.record(connection, "hooks_made", actor=actor, outcome="failed", detail=reason)
@@ -144,8 +166,14 @@ def rotate(registration: WebhookRegistration, *, actor: str, secret: str = "") -
     """A new signing secret, and the hooks at the provider are told. Asked again after a failure, it only tells them.
 
     The old secret verifies during the grace, so nothing is refused meanwhile. Raises ``ServiceError``: where
-    the provider could not be told (409, 502), the secret is rotated all the same and a task tries again.
+    the provider could not be told (409, 502), the secret is rotated all the same and a task tries again; 503 while
+    too many others wait for their providers.
     """
+    with turn(settings.PROVIDER_HOOKS_SECONDS) if registration.provider_hooks else nullcontext():
+        return _rotate(registration, actor=actor, secret=secret)
+
+
+def _rotate(registration: WebhookRegistration, *, actor: str, secret: str) -> IssuedRegistration:
     unfinished = bool(registration.hook_error) and registration.status != RegistrationStatus.DELETED
     if unfinished and secret:
         message = "The provider does not know the last new secret yet; rotate without a secret to tell it again."
@@ -161,15 +189,17 @@ def rotate(registration: WebhookRegistration, *, actor: str, secret: str = "") -
     if error is not None:
         message = f"The secret is rotated here, but the provider does not know it yet; both verify. {row.hook_error}"
         raise _failure(message, error)
-    return IssuedRegistration(row, issued.public_url, issued.secret)
+    # Of two rotations at once both end with the newer one.
+    return IssuedRegistration(row, issued.public_url, signing_secret(row))
 
 
 def settle_now(registration: WebhookRegistration) -> WebhookRegistration:
-    """Do what is left to do at the provider, also where the task has given up. Raises ``ServiceError`` (409, 502)."""
+    """Do what is left at the provider, also where the task has given up. Raises ``ServiceError`` (409, 502, 503)."""
     now = timezone.now()
     left = WebhookRegistration.objects.filter(pk=registration.pk).exclude(hook_error="")
     left.update(hook_attempts=0, hook_retry_at=now, updated_at=now)
-    error = settle(reread(registration))
+    with turn(settings.PROVIDER_HOOKS_SECONDS):
+        error = settle(reread(registration))
     row = reread(registration)
     if error is not None:
         raise _failure(row.hook_error, error)
@@ -177,37 +207,60 @@ def settle_now(registration: WebhookRegistration) -> WebhookRegistration:
 
 
 def close(registration: WebhookRegistration, *, actor: str) -> WebhookRegistration:
-    """Delete a door, then its hooks at the provider. What could not be removed is shown and tried again by a task."""
-    if "" in registration.provider_hooks.values():
-        # Only while the URL is known can a hook be found whose id is not.
-        with suppress(ServiceError, ProviderError):
-            _find_lost(registration)
-    delete_registration(registration, actor=actor)
-    settle(registration)
+    """Delete a door, then its hooks at the provider. What could not be removed is shown and tried again by a task.
+
+    The door closes now, whether there is a turn or not.
+    """
+    if not registration.provider_hooks:
+        delete_registration(registration, actor=actor)
+        return reread(registration)
+    with turn_if_free(settings.PROVIDER_HOOKS_SECONDS) as free:
+        if free and "" in registration.provider_hooks.values():
+            # Only while the URL is known can a hook be found whose id is not.
+            with suppress(ServiceError, ProviderError):
+                _find_lost(registration)
+        delete_registration(registration, actor=actor)
+        if free:
+            settle(registration)
     return reread(registration)
 
 
 def leave_provider(connection: IntegrationConnection, *, actor: str) -> None:
-    """Before a connection is deleted, and its credential with it: remove all hooks that were made with it."""
-    for registration in WebhookRegistration.objects.filter(connection=connection).exclude(provider_hooks={}):
-        if registration.status != RegistrationStatus.DELETED:
-            close(registration, actor=actor)
-        elif registration.hook_retry_at is not None:
-            settle(registration)
+    """Before a connection is deleted, and its credential with it: remove all hooks that were made with it.
+
+    Raises ``ServiceError`` (503) where there is no turn: without the credential nobody could remove them later.
+    """
+    doors = WebhookRegistration.objects.filter(connection=connection).exclude(provider_hooks={})
+    if not doors.exists():
+        return
+    with turn(settings.PROVIDER_HOOKS_SECONDS):
+        for registration in doors:
+            if registration.status != RegistrationStatus.DELETED:
+                close(registration, actor=actor)
+            elif registration.hook_retry_at is not None:
+                settle(registration)
 
 
 def _make(hooks: Hooks, registration: WebhookRegistration, target: str, url: str, secret: str) -> None:
     note(registration, target, "")
     try:
-        hook_id = hooks.registrar.create(
-            hooks.client, target=target, url=url, secret=secret, events=registration.events_subscribed
-        )
+        create(hooks, registration, target, url, secret)
     except ProviderError as error:
         if error.category not in ("network", "server"):
             # An answer came, and it was no.
             note(registration, target, None)
         raise
-    note(registration, target, hook_id)
+
+
+def _leave_to_task(registration: WebhookRegistration, places: Sequence[str]) -> None:
+    """There was no time to make hooks in these places, or to hear that they were made."""
+    with transaction.atomic():
+        row = locked(registration)
+        row.provider_hooks = {**dict.fromkeys(places, ""), **row.provider_hooks}
+        told = f"The provider was slow, so hooks are still to be made in {', '.join(places)}"
+        row.hook_error = f"{told[:400]}. It is tried again."
+        row.hook_attempts, row.hook_retry_at = 0, timezone.now()
+        row.save(update_fields=["provider_hooks", "hook_error", "hook_attempts", "hook_retry_at", "updated_at"])
 
 
 def _find_lost(registration: WebhookRegistration) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import secrets as random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 from django.conf import settings
@@ -113,8 +113,11 @@ def create_shared_registration(
 
 
 def _check_events(webhook: Webhook, events_subscribed: Sequence[str]) -> None:
-    if webhook.event_types and set(events_subscribed) - set(webhook.event_types):
-        raise validation.invalid(validation.problem("/events_subscribed", "names events the provider does not send"))
+    unknown = sorted(set(events_subscribed) - set(webhook.event_types)) if webhook.event_types else []
+    if unknown:
+        reason = f"names events the provider does not send: {', '.join(unknown)}; it knows "
+        reason += ", ".join(webhook.event_types)
+        raise validation.invalid(validation.problem("/events_subscribed", reason))
 
 
 def _issue(
@@ -140,6 +143,8 @@ def _issue(
 def rotate_secret(registration: WebhookRegistration, *, actor: str, secret: str = "") -> IssuedRegistration:
     """A new signing secret; the old one verifies until the grace ends (``WEBHOOK_SECRET_GRACE_SECONDS``).
 
+    A new secret that nobody has used yet is replaced, and the one before it keeps what is left of its grace: the
+    provider may still have that one, where the answer to the first rotation was lost or nobody acted on it.
     Where hooks were made at the provider, telling them is due from now on (``webhooks.provider_hooks``).
     """
     webhook = registry.get(registration.provider_id).webhook
@@ -152,18 +157,30 @@ def rotate_secret(registration: WebhookRegistration, *, actor: str, secret: str 
     store, now = secret_store(), timezone.now()
     with transaction.atomic():
         row = locked(registration)
-        outdated = row.previous_secret_ref
-        row.previous_secret_ref = row.secret_ref
-        row.previous_secret_until = now + timedelta(seconds=settings.WEBHOOK_SECRET_GRACE_SECONDS)
+        if _is_spare(row, now):
+            outdated = row.secret_ref
+            row.previous_secret_version = row.previous_secret_version or row.secret_version - 1
+        else:
+            outdated = row.previous_secret_ref
+            row.previous_secret_ref, row.previous_secret_version = row.secret_ref, row.secret_version
+            row.previous_secret_until = now + timedelta(seconds=settings.WEBHOOK_SECRET_GRACE_SECONDS)
+            row.previous_secret_used_at, row.secret_used_at = row.secret_used_at, None
         row.secret_ref, row.secret_since = store.put(row.tenant_id, issued), now
         row.secret_version += 1
-        row.previous_secret_used_at, row.secret_used_at = row.secret_used_at, None
+        row.hooks_told = None
         if row.provider_hooks:
             row.hook_attempts, row.hook_retry_at, row.hook_error = 0, now, SECRET_UNTOLD
         row.save()
         _forget(row.tenant_id, [outdated])
         _tell(row, "webhook_secret_rotated", actor=actor)
     return IssuedRegistration(row, public_url(row), issued)
+
+
+def _is_spare(row: WebhookRegistration, now: datetime) -> bool:
+    """Whether nobody can have the current secret yet, while the one before it still verifies."""
+    in_grace = row.previous_secret_until is not None and row.previous_secret_until > now
+    was_told = bool(row.provider_hooks) and not row.hook_error
+    return in_grace and row.secret_used_at is None and not was_told
 
 
 def drop_previous_secret(registration: WebhookRegistration, *, actor: str) -> WebhookRegistration:
@@ -173,7 +190,7 @@ def drop_previous_secret(registration: WebhookRegistration, *, actor: str) -> We
         if not row.previous_secret_ref:
             raise ServiceError("NOTHING_TO_DROP", "There is no secret before the current one.", status=409)
         reference, row.previous_secret_ref = row.previous_secret_ref, ""
-        row.previous_secret_until = row.previous_secret_used_at = None
+        row.previous_secret_until = row.previous_secret_used_at = row.previous_secret_version = None
         row.save()
         _forget(row.tenant_id, [reference])
         _tell(row, "webhook_secret_dropped", actor=actor)

@@ -8,11 +8,10 @@ from collections.abc import Callable
 from celery import shared_task
 
 from webhooks.evidence import PURGED_A_BATCH, purge_evidence, purge_quarantine
-from webhooks.hook_upkeep import ROWS_A_RUN, settle_due
+from webhooks.hook_upkeep import settle_due
 from webhooks.published_keys import refresh_published_keys as refresh
 
 PURGE_RUN_SECONDS = 30.0
-SETTLE_RUN_SECONDS = 120.0
 
 
 @shared_task(name="webhooks.refresh_published_keys")
@@ -23,8 +22,8 @@ def refresh_published_keys() -> int:
 
 @shared_task(name="webhooks.settle_hooks")
 def settle_hooks() -> int:
-    """Tell providers of new secrets, and remove hooks of closed doors, where that failed before."""
-    return _until_done(settle_due, ROWS_A_RUN, SETTLE_RUN_SECONDS)
+    """Make hooks, tell them new secrets and remove those of closed doors, where a request did not get to its end."""
+    return settle_due()
 
 
 @shared_task(name="webhooks.purge")

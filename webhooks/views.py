@@ -53,7 +53,8 @@ class RegistrationViewSet(TenantViewSet):
         description="The answer holds the URL to give to the provider and, this once, the signing secret.\n\n"
         "With register the hooks are made at the provider as well, in all places the settings name or in none: the "
         "connection must be active and have a credential that may manage webhooks there. 400 and 409 name what a "
-        "person has to change first; 502 means that the provider failed, and that it may be tried again.",
+        "person has to change first; 502 means that the provider failed, and that it may be tried again. What a slow "
+        "provider leaves no time for is made afterwards: until then hook_error names the places.",
         operation_id="webhooks_create",
         request=RegistrationCreate,
         responses={201: IssuedRegistrationBody, 502: _PROVIDER_FAILED},
@@ -68,7 +69,8 @@ class RegistrationViewSet(TenantViewSet):
     @extend_schema(
         summary="Rotate the signing secret",
         description="The answer holds the new secret, this once. The old one still verifies until "
-        "previous_secret_until. Hooks that were made through the provider's API are given the new secret; where that "
+        "previous_secret_until. Asked again before the new one was used, only the new one is replaced, and the old one "
+        "keeps its time. Hooks that were made through the provider's API are given the new secret; where that "
         "fails (409, 502) both secrets verify, a task tries again, and so does asking once more.",
         operation_id="webhooks_rotate",
         request=SecretRotation,

@@ -8,6 +8,7 @@ from django.contrib import admin
 from django.contrib.admin.utils import get_fields_from_path
 from django.contrib.auth import get_permission_codename
 from django.core.exceptions import ValidationError
+from django.core.paginator import Paginator
 from django.db.models import Model, Q, QuerySet, UUIDField
 from django.forms import BaseInlineFormSet
 from django.http import HttpRequest
@@ -48,6 +49,18 @@ class ConsoleAdmin(StyledAdmin):
     list_disable_select_all = True
     list_fullwidth = True
     refusals: ClassVar[tuple[type[Exception], ...]] = (ProviderError,)
+
+    def get_paginator(
+        self,
+        request: HttpRequest,
+        queryset: Any,
+        per_page: int,
+        orphans: int = 0,
+        allow_empty_first_page: bool = True,
+    ) -> Paginator[Any]:
+        """Lists are not counted; what a page shows of another table, such as a row's history, is."""
+        kind = self.paginator if queryset.model is self.model else Paginator
+        return kind(queryset, per_page, orphans, allow_empty_first_page)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

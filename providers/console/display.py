@@ -37,12 +37,12 @@ def label(text: Any, colour: str = "") -> SafeString:
 
 
 def span(length: timedelta) -> str:
-    """A length of time in its largest unit: ``3 h``."""
+    """A length of time in its largest unit: ``3 h``; below a second ``a moment``."""
     seconds = int(length.total_seconds())
     for size, unit in _UNITS:
         if seconds >= size:
             return f"{seconds // size} {unit}"
-    return "now"
+    return "a moment"
 
 
 def age(at: datetime | None) -> str | SafeString:
@@ -50,9 +50,9 @@ def age(at: datetime | None) -> str | SafeString:
     if at is None:
         return EMPTY
     ago = timezone.now() - at
-    words = f"in {span(-ago)}" if ago < timedelta(seconds=-1) else span(ago)
-    if ago >= timedelta(seconds=1):
-        words += " ago"
+    words = "now"
+    if abs(ago) >= timedelta(seconds=1):
+        words = f"{span(ago)} ago" if ago > timedelta(0) else f"in {span(-ago)}"
     return format_html('<time class="console-age" datetime="{0}" title="{0}">{1}</time>', _exact(at), words)
 
 

@@ -40,6 +40,7 @@ def verb(
     danger: bool = False,
     at_most: int = 100,
     form: type[Form] | None = None,
+    describe: Callable[[Form, Any], None] | None = None,
 ) -> Callable[[Perform], Any]:
     """Make a method ``(self, request, obj) -> message`` a verb.
 
@@ -47,6 +48,7 @@ def verb(
     ``available``: whether it makes sense for this row; others are left out of a selection.
     ``at_most``: rows a selection may have, because the verb runs inside the request.
     ``form``: fields asked on the confirmation page, handed to the method by name.
+    ``describe``: puts into such a form what is particular to the row.
     A method that returns a response has it shown instead of a message.
     """
 
@@ -67,6 +69,7 @@ def verb(
             "danger": danger,
             "at_most": at_most,
             "form": form,
+            "describe": describe,
             # What Django and Unfold ask of an action:
             "short_description": label,
             "allowed_permissions": (permission,),
@@ -87,12 +90,22 @@ def _run_one(self: Any, request: HttpRequest, run: Any, object_id: str) -> HttpR
     found = self.get_object(request, object_id)
     if found is None:
         raise Http404
-    page = reverse(f"admin:{found._meta.app_label}_{found._meta.model_name}_change", args=[found.pk])
+    key, names = found.pk, f"{found._meta.app_label}_{found._meta.model_name}"
+    page = reverse(f"admin:{names}_change", args=[key])
     form = run.form(request.POST or None) if run.form else None
+    if form is not None and run.describe is not None:
+        run.describe(form, found)
     if request.method != "POST" or (form is not None and not form.is_valid()):
         return _ask(self, request, run, [found], back=page, form=form)
-    values = form.cleaned_data if form is not None else {}
-    return _perform(self, request, run, [found], **values) or HttpResponseRedirect(page)
+    outcome = _perform(self, request, run, [found], **(form.cleaned_data if form is not None else {}))
+    if isinstance(outcome, HttpResponse):
+        return outcome
+    if outcome and form is not None:
+        # What was entered is at fault, so it is asked again.
+        return _ask(self, request, run, [found], back=page, form=form)
+    if not self.get_queryset(request).filter(pk=key).exists():
+        page = reverse(f"admin:{names}_changelist")
+    return HttpResponseRedirect(page)
 
 
 def _run_selected(self: Any, request: HttpRequest, run: Any, selected: QuerySet[Any]) -> HttpResponse | None:
@@ -102,11 +115,14 @@ def _run_selected(self: Any, request: HttpRequest, run: Any, selected: QuerySet[
         return None
     if run.question and CONFIRMED not in request.POST:
         return _ask(self, request, run, found, back=request.get_full_path(), selection=True)
-    return _perform(self, request, run, found)
+    outcome = _perform(self, request, run, found)
+    return outcome if isinstance(outcome, HttpResponse) else None
 
 
-def _perform(self: Any, request: HttpRequest, run: Any, found: Sequence[Any], **values: Any) -> HttpResponse | None:
+def _perform(self: Any, request: HttpRequest, run: Any, found: Sequence[Any], **values: Any) -> HttpResponse | bool:
+    """Do it and say what came of it. The method's response, or whether what was entered could not be accepted."""
     done: list[str] = []
+    faulty = False
     for obj in found:
         if not run.available(obj):
             self.message_user(request, f"{obj}: nothing to do, as it is now.", messages.WARNING)
@@ -114,7 +130,9 @@ def _perform(self: Any, request: HttpRequest, run: Any, found: Sequence[Any], **
         try:
             outcome = run.perform(self, request, obj, **values)
         except self.refusals as error:
-            self.message_user(request, f"{obj}: {error}", messages.ERROR)
+            problems = _problems(error)
+            faulty = faulty or bool(problems)
+            self.message_user(request, f"{obj}: {problems or error}", messages.ERROR)
             continue
         self.log_change(request, obj, f"{run.label}.")
         if isinstance(outcome, HttpResponse):
@@ -124,7 +142,13 @@ def _perform(self: Any, request: HttpRequest, run: Any, found: Sequence[Any], **
         self.message_user(request, done[0], messages.SUCCESS)
     elif done:
         self.message_user(request, f"{run.label}: done for {len(done)}.", messages.SUCCESS)
-    return None
+    return faulty
+
+
+def _problems(error: Exception) -> str:
+    """What is wrong with the values that were entered, field by field; empty where that is not the trouble."""
+    problems = getattr(error, "details", {}).get("problems", ())
+    return " ".join(f"{problem['pointer'].lstrip('/')} {problem['reason']}." for problem in problems)
 
 
 def _ask(

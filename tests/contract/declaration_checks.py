@@ -43,6 +43,9 @@ def manifest_is_sane(subject: Subject) -> None:
         "a limit must not look like a refusal"
     )
     assert manifest.timestamp_tolerance_seconds is None or manifest.timestamp_tolerance_seconds > 0
+    webhook = subject.adapter.webhook
+    assert bool(manifest.vendor_origins) is bool(webhook and webhook.routed), "whose word decides at a shared door?"
+    assert all(re.fullmatch(r"https://[a-z0-9.-]+", origin) for origin in manifest.vendor_origins)
     limits = manifest.rate_limit_headers
     for name in (limits.limit, limits.remaining, limits.reset):
         assert name == name.lower(), "header names are lower case"

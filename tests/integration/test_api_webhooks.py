@@ -13,10 +13,11 @@ from django.utils import timezone
 from connections.models import ConnectionStatus, StoredSecret
 from connections.secret_store import secret_store
 from connections.tenancy import SERVICE, TENANT_READER
+from events.models import AdapterEvent
 from providers import registry
 from providers.verification import HmacScheme, sign
 from tests.api import CONNECTIONS, client_of, error_of, pointers_of
-from tests.factories import ACME, GLOBEX, make_connection, make_registration
+from tests.factories import ACME, GLOBEX, make_connection, make_registration, make_rejection
 from webhooks.models import RegistrationStatus, WebhookRegistration
 from webhooks.registrations import create_registration, resume_registration, suspend_registration
 
@@ -102,6 +103,21 @@ def test_a_value_that_cannot_be_is_refused_at_its_place(values: dict[str, Any], 
     assert not WebhookRegistration.objects.exists()
 
 
+def test_a_credential_or_an_url_is_no_signing_secret() -> None:
+    connection, other = make_connection(), make_connection("github")
+    door, _, _ = make_registration(other)
+    for reference in (connection.auth_ref, other.auth_ref, door.url_ref):
+        assert pointers_of(client_of().post(doors(connection), {"secret_ref": reference})) == {"/secret_ref"}
+    assert not WebhookRegistration.objects.filter(connection=connection).exists()
+
+
+def test_events_that_are_not_sent_are_named_with_those_that_are() -> None:
+    answer = client_of().post(doors(make_connection()), {"events_subscribed": ["no.such.event", "issue.created"]})
+    (problem,) = error_of(answer, 400)["details"]["problems"]
+    assert "no.such.event" in problem["reason"]
+    assert "issue.created" in problem["reason"]
+
+
 def test_another_tenants_secret_cannot_be_referred_to() -> None:
     reference = secret_store().put(GLOBEX, "globex-signing-secret")
     assert pointers_of(client_of().post(doors(make_connection()), {"secret_ref": reference})) == {"/secret_ref"}
@@ -131,7 +147,36 @@ def test_a_second_rotation_forgets_the_oldest_secret() -> None:
     for _ in range(2):
         response = client_of().post(f"{doors(connection)}/{told['registration_id']}/rotate", {"secret": "by-vendor-2"})
         assert response.json()["secret"] == "by-vendor-2"
+        knock(told["public_url"], "by-vendor-2")
     assert StoredSecret.objects.count() == before + 1
+    assert knock(told["public_url"], told["secret"]) == 401
+
+
+def test_a_rotation_asked_twice_keeps_the_secret_the_provider_has_for_the_grace_that_was_promised() -> None:
+    """The answer to the first was lost, so that the provider cannot have its secret."""
+    connection = make_connection()
+    told = client_of().post(doors(connection), {}).json()
+    before = StoredSecret.objects.count()
+    address = f"{doors(connection)}/{told['registration_id']}/rotate"
+    lost, lost_too, last = (client_of().post(address, {}).json() for _ in range(3))
+    assert [answer["secret_version"] for answer in (lost, lost_too, last)] == [2, 3, 4]
+    assert last["previous_secret_until"] == lost["previous_secret_until"]
+    assert knock(told["public_url"], told["secret"]) == 202
+    assert knock(told["public_url"], last["secret"]) == 200  # a duplicate, but proven
+    assert [knock(told["public_url"], answer["secret"]) for answer in (lost, lost_too)] == [401, 401]
+    assert StoredSecret.objects.count() == before + 1
+    assert AdapterEvent.objects.get().proof == "hmac:1"
+
+
+def test_after_the_grace_an_unused_secret_is_the_one_before_the_next() -> None:
+    connection = make_connection()
+    told = client_of().post(doors(connection), {}).json()
+    address = f"{doors(connection)}/{told['registration_id']}/rotate"
+    second = client_of().post(address, {}).json()
+    WebhookRegistration.objects.update(previous_secret_until=timezone.now() - timedelta(seconds=1))
+    client_of().post(address, {})
+    assert knock(told["public_url"], second["secret"]) == 202
+    assert AdapterEvent.objects.get().proof == "hmac:2"
     assert knock(told["public_url"], told["secret"]) == 401
 
 
@@ -175,3 +220,11 @@ def test_a_deleted_connection_gets_no_new_door() -> None:
     connection = make_connection()
     type(connection).objects.update(status=ConnectionStatus.DELETED)
     error_of(client_of().post(doors(connection), {}), 404)
+
+
+def test_what_was_taken_is_not_told_as_refused() -> None:
+    connection = make_connection()
+    door, _, _ = make_registration(connection)
+    make_rejection(door, reason="unrouted")
+    (told,) = client_of().get(f"{doors(connection)}/{door.pk}/rejections").json()["results"]
+    assert told["explanation"] == "Taken, but no connection belongs to the account they name."

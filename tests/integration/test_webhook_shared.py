@@ -14,6 +14,7 @@ from connections.tenancy import SHARED_TENANT
 from events.models import AdapterEvent
 from providers.catalogue import sync_providers
 from tests.api import CONNECTIONS, client_of
+from tests.contract.provider_server import serving
 from tests.factories import ACME, GLOBEX, make_event
 from tests.hub_provider import Hub, hub_connection, post
 from webhooks.models import QuarantinedDelivery, RegistrationStatus, WebhookRegistration
@@ -76,6 +77,18 @@ def test_the_settings_of_a_tenant_make_nobody_elses_events_his(hub: Hub, door: A
     post(door, {"kind": "made", "id": "1", "accounts": ["T-acme"]})
     assert owners() == [(ACME, "1")]
     assert not ConnectionRoute.objects.filter(connection=greedy).exists()
+
+
+def test_nobody_but_the_provider_says_whose_events_they_are(hub: Hub, door: Any) -> None:
+    """A tenant names a machine of its own that the operator lets us call, and that machine claims an account."""
+    hub.accounts = ["T-acme"]
+    with serving(hub.answer) as liar:
+        claiming = hub_connection(hub, tenant_id=GLOBEX, settings={"base_url": liar.url})
+        assert verify_connection(claiming, actor="staff:ravi").status == ConnectionStatus.ACTIVE
+    assert not ConnectionRoute.objects.exists()
+    assert "not the provider's own" in claiming.history.get(operation="verified").detail
+    post(door, {"kind": "made", "id": "1", "accounts": ["T-acme"]})
+    assert owners() == []
 
 
 def test_a_delivery_that_does_not_verify_is_routed_nowhere(hub: Hub, door: Any) -> None:

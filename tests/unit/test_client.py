@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import email.utils
+import socketserver
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,9 +15,11 @@ import pytest
 
 from providers import client as client_module
 from providers.client import ClientConfig, ProviderClient, Response
+from providers.deadline import Deadline
 from providers.errors import (
     AuthFailed,
     Misconfigured,
+    OutOfTime,
     ProviderError,
     ProviderFault,
     RateLimited,
@@ -267,6 +272,99 @@ def test_an_oversized_answer_is_cut_off(
     assert "too large" in str(raised(make_client()))
     always(server, 200, b"x" * 100_000)
     assert len(make_client().get("/x").content) == 100_000
+
+
+class TestDeadline:
+    def test_when_it_is_over_nothing_more_is_asked(self, server: Server) -> None:
+        with ProviderClient(ClientConfig(base_url=server.url), LOOPBACK, deadline=Deadline(-1)) as client:
+            error = raised(client)
+        assert (type(error), error.category, error.retryable) == (OutOfTime, "network", True)
+        assert (server.asked, client.requests_made) == ([], 0)
+
+    def test_answers_before_it_are_whole_and_their_connection_is_used_again(self, server: Server) -> None:
+        with ProviderClient(ClientConfig(base_url=server.url), LOOPBACK, deadline=Deadline(30)) as client:
+            for body in (b"x" * 300_000, b"", b"y"):
+                always(server, 200, body)
+                assert client.get("/x").content == body
+            assert connections_made(client) == 1
+
+    @pytest.mark.parametrize(
+        "said_at_once", [b"", b"HTTP/1.1 200 OK\r\nx-", b"HTTP/1.1 200 OK\r\ncontent-length: 999\r\n\r\n"]
+    )
+    def test_silence_and_drips_end_with_it_wherever_they_begin(self, said_at_once: bytes) -> None:
+        with dripping(said_at_once) as url, deadline_client(url, 0.4) as client:
+            assert type(raised(client)) is OutOfTime
+
+    def test_the_time_is_that_of_all_calls_together(self, server: Server) -> None:
+        server.answer = lambda *_: time.sleep(0.15) or SimulatedAnswer(200, {}, b"{}")  # type: ignore[func-returns-value]
+        with deadline_client(server.url, 0.4) as client:
+            outcomes = [raised_or_none(client) for _ in range(5)]
+        assert outcomes[0] is None
+        assert type(outcomes[-1]) is OutOfTime
+
+    def test_without_one_a_silent_provider_is_merely_unreachable(
+        self, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(client_module, "READ_TIMEOUT_SECONDS", 0.2)
+        with dripping(b"", every_seconds=30) as url:
+            assert type(raised(make_client(base_url=url))) is Unreachable
+
+
+def deadline_client(url: str, seconds: float) -> ProviderClient:
+    return ProviderClient(ClientConfig(base_url=url), LOOPBACK, deadline=Deadline(seconds))
+
+
+def raised_or_none(client: ProviderClient) -> ProviderError | None:
+    try:
+        client.get("/x")
+    except ProviderError as error:
+        return error
+    return None
+
+
+def connections_made(client: ProviderClient) -> int:
+    """How often the one host that was called was connected to."""
+    pools = client._session.get_adapter("http://127.0.0.1").poolmanager.pools  # type: ignore[attr-defined]
+    (key,) = pools.keys()
+    return int(pools[key].num_connections)
+
+
+@contextmanager
+def dripping(said_at_once: bytes, every_seconds: float = 0.05) -> Iterator[str]:
+    """A provider that says something, then a byte now and then for ever; yields its address."""
+    over = threading.Event()
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65536)
+            with suppress(OSError):
+                self.request.sendall(said_at_once)
+                while not over.wait(every_seconds):
+                    self.request.sendall(b"a")
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as listener:
+        listener.daemon_threads = True
+        thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.server_address[1]}"
+        over.set()
+        listener.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("origins", "expected"),
+    [
+        (["https://x.example"], True),
+        (["https://y.example", "https://X.example:443"], True),
+        (["http://x.example"], False),
+        (["https://x.example:8443"], False),
+        (["https://x.example.evil.example"], False),
+        ([], False),
+    ],
+)
+def test_whose_address_it_is_is_told_by_scheme_host_and_port(origins: list[str], expected: bool) -> None:
+    with ProviderClient(ClientConfig(base_url="https://x.example/api/"), NOBODY) as client:
+        assert client.is_at(origins) is expected
 
 
 def test_an_answer_that_is_not_json_is_the_providers_fault(server: Server, make_client: MakeClient) -> None:

@@ -14,6 +14,7 @@ from providers.document import Document, parse_json
 from providers.errors import AuthFailed, ProviderError, ProviderFault, RateLimited, Rejected
 
 PATH = "graphql"
+REFUSED = "Linear refused the request."
 NOT_FOUND = 404
 # The words Linear puts into ``extensions.type``, and ``code`` in capitals. Anything else is a refusal.
 _ERRORS: tuple[tuple[type[ProviderError], frozenset[str], str], ...] = (
@@ -61,7 +62,7 @@ def classify(answer: Response) -> ProviderError | None:
             return kind(message, status=answer.status)
     if any((error.text("/message") or "").startswith("Entity not found") for error in errors):
         return Rejected("There is no such thing at Linear, or the credential cannot see it.", status=NOT_FOUND)
-    return Rejected("Linear refused the request.", status=answer.status)
+    return Rejected(REFUSED, status=answer.status)
 
 
 def _words(error: Document) -> list[str]:

@@ -24,6 +24,7 @@ RESOURCE_TYPES = (
     *("IssueLabel", "Reaction", "Attachment", "Document"),
 )
 _LABEL = "Signals"
+_ADDRESS = "A webhook's address must begin with https:// and be reachable from the internet."
 
 TEAM = "query Team($key: String!) { teams(first: 1, filter: {key: {eq: $key}}) { nodes { id } } }"
 HOOK = "query Hook($id: String!) { webhook(id: $id) { id url } }"
@@ -54,8 +55,11 @@ class LinearHooks(HookRegistrar):
         wanted = {**changeable, "id": hook_id, **self._place(client, target)}
         try:
             return _done(client, "CreateHook", CREATE, {"input": wanted}, "webhookCreate") or hook_id
-        except Rejected:
+        except Rejected as refused:
             if not _is_ours(client, hook_id, url):
+                # Linear does not say which of the values it means.
+                if str(refused) == graphql.REFUSED:
+                    raise Rejected(f"{refused} {_ADDRESS}", status=refused.status) from None
                 raise
         # An earlier attempt made it, perhaps with another secret.
         again = {"id": hook_id, "input": {**changeable, "enabled": True}}

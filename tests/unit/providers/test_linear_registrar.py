@@ -85,7 +85,7 @@ def test_a_hook_that_was_switched_off_is_on_again(client: ProviderClient, world:
 
 
 def test_a_refusal_that_left_nothing_stays_a_refusal(client: ProviderClient, world: Simulator) -> None:
-    with pytest.raises(Rejected):
+    with pytest.raises(Rejected, match="address must begin with https://"):
         create(client, url="http://signals.acme.example/plain")
     assert world.hooks == {}
 

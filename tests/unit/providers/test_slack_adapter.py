@@ -144,6 +144,17 @@ def test_only_slack_may_say_whose_events_these_are(base_url: str, allowed: bool)
     assert validator.is_valid({"base_url": base_url}) is allowed
 
 
+def test_no_simulator_that_may_be_called_is_slack() -> None:
+    def is_slack(settings: dict[str, str]) -> bool:
+        with ProviderClient(ADAPTER.client_config(settings, {"token": "t"}, ""), OutboundPolicy.parse([])) as client:
+            return client.is_at(ADAPTER.manifest.vendor_origins)
+
+    assert is_slack({})
+    assert is_slack({"base_url": "https://slack-gov.com/api/"})
+    assert not is_slack({"base_url": "http://127.0.0.1:8090/api"})
+    assert not is_slack({"base_url": "http://slack.com/api"})
+
+
 def test_simulated_deliveries_find_the_simulated_credential() -> None:
     simulator = Simulator(seed=3, faults=False)
     with serving(simulator.handle) as server:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -23,7 +23,9 @@ from providers.console.filters import (
     TenantFilter,
 )
 from providers.console.verbs import shortcut, verb
+from providers.verification import UnsignedScheme
 from webhooks import evidence_admin
+from webhooks.diagnosis import scheme_of
 from webhooks.evidence_admin import RejectionInline
 from webhooks.forms import (
     ChooseConnectionForm,
@@ -31,26 +33,34 @@ from webhooks.forms import (
     SecretForm,
     SharedRegistrationForm,
     connection_named,
+    describe_secret,
     open_connections,
 )
 from webhooks.models import RegistrationStatus, WebhookRegistration
-from webhooks.provider_hooks import close, lacks_hooks, make_hooks, rotate, settle_now
+from webhooks.provider_hooks import close, lacks_hooks, make_hooks, make_hooks_or_close, rotate, settle_now
 from webhooks.registration_page import STATUS_COLOURS, RegistrationColumns
 from webhooks.registrations import (
-    IssuedRegistration,
     drop_previous_secret,
     resume_registration,
     suspend_registration,
 )
+from webhooks.shown_once import ShownOnce
 
 __all__ = ["RegistrationAdmin", "RegistrationInline", "evidence_admin"]
 
 
 class RegistrationStatusFilter(ChoiceFilter):
+    """Deleted registrations are shown when they are asked for."""
+
     title = "status"
     parameter_name = "status"
     column = "status"
     options = RegistrationStatus
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value():
+            return super().queryset(request, queryset)
+        return queryset.exclude(status=RegistrationStatus.DELETED)
 
 
 class RegistrationInline(EvidenceInline):
@@ -58,6 +68,11 @@ class RegistrationInline(EvidenceInline):
     verbose_name_plural = "webhook registrations"
     fields = ("page", "status_label", "scheme", "received", "made")
     readonly_fields = fields
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[WebhookRegistration]:
+        """A row is named by its connection."""
+        rows: QuerySet[WebhookRegistration] = super().get_queryset(request)
+        return rows.select_related("connection")
 
     @column("registration")
     def page(self, registration: WebhookRegistration) -> SafeString:
@@ -80,8 +95,13 @@ def _is_present(registration: WebhookRegistration) -> bool:
     return bool(registration.status != RegistrationStatus.DELETED)
 
 
+def _can_rotate(registration: WebhookRegistration) -> bool:
+    scheme = scheme_of(registration)
+    return _is_present(registration) and scheme is not None and not isinstance(scheme, UnsignedScheme)
+
+
 @admin.register(WebhookRegistration)
-class RegistrationAdmin(RegistrationColumns, ConsoleAdmin):
+class RegistrationAdmin(RegistrationColumns, ShownOnce, ConsoleAdmin):
     list_display = (
         "registration_id",
         "status_label",
@@ -129,7 +149,22 @@ class RegistrationAdmin(RegistrationColumns, ConsoleAdmin):
         given = request.POST.get("connection", "")
         if request.method == "POST" and "events" not in request.POST and connection_named(given):
             return HttpResponseRedirect(f"{request.path}?connection={given}")
-        return super().add_view(request, form_url, extra_context)
+        answer = super().add_view(request, form_url, extra_context)
+        made: Any = getattr(request, "issued", None)
+        if made is None or not made[1].get("register"):
+            return answer
+        return self._make_hooks(request, made[0].registration)
+
+    def _make_hooks(self, request: HttpRequest, registration: WebhookRegistration) -> HttpResponse:
+        """Make the hooks of a new door, now that its transaction is over; where that fails, nothing is left open."""
+        try:
+            row = make_hooks_or_close(registration, actor=actor_of(request))
+        except ServiceError as error:
+            self.message_user(request, error.message, messages.ERROR)
+            return HttpResponseRedirect(f"{request.path}?connection={registration.connection_id}")
+        places = ", ".join(sorted(row.provider_hooks))
+        self.message_user(request, f"The webhook is registered. Hooks at the provider: {places}.", messages.SUCCESS)
+        return HttpResponseRedirect(reverse("admin:webhooks_webhookregistration_change", args=[row.pk]))
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         if obj is not None:
@@ -183,14 +218,15 @@ class RegistrationAdmin(RegistrationColumns, ConsoleAdmin):
         return self.has_add_permission(request)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: Any) -> None:
-        """The form's service has saved; what it issued is shown by ``response_add``."""
+        """The form's service has saved; what it issued is shown once by ``response_add``."""
         request.issued = form.issued, form.cleaned_data  # type: ignore[attr-defined]
 
     def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:
         issued, asked = request.issued  # type: ignore[attr-defined]
         if asked.get("register"):
-            return HttpResponseRedirect(reverse("admin:webhooks_webhookregistration_make_hooks", args=[obj.pk]))
-        return self._show_once(request, issued, "The webhook is registered", with_secret=not asked["secret"])
+            return HttpResponse()  # ``add_view`` makes the hooks and answers
+        with_secret = not asked["secret"]
+        return self.show_once(request, issued.registration, "The webhook is registered", with_secret=with_secret)
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "connection":
@@ -208,14 +244,15 @@ class RegistrationAdmin(RegistrationColumns, ConsoleAdmin):
         icon="key",
         question="A new signing secret is made and shown once. The old one goes on verifying until the grace ends. "
         "Hooks that were made through the provider's API are given it; then nobody has to copy it.",
-        available=_is_present,
+        available=_can_rotate,
         form=SecretForm,
+        describe=describe_secret,
     )
     def rotate(self, request: HttpRequest, registration: WebhookRegistration, *, secret: str) -> HttpResponse | str:
         issued = rotate(registration, actor=actor_of(request), secret=secret)
         if issued.registration.provider_hooks:
             return "The secret is rotated, and the hooks at the provider have the new one."
-        return self._show_once(request, issued, "The secret is rotated", with_secret=not secret)
+        return self.show_once(request, issued.registration, "The secret is rotated", with_secret=not secret)
 
     @verb(
         "Drop the old secret",
@@ -278,20 +315,6 @@ class RegistrationAdmin(RegistrationColumns, ConsoleAdmin):
     def remove(self, request: HttpRequest, registration: WebhookRegistration) -> str:
         row = close(registration, actor=actor_of(request))
         return f"The {registration} is deleted. {row.hook_error}".strip()
-
-    def _show_once(
-        self, request: HttpRequest, issued: IssuedRegistration, title: str, *, with_secret: bool
-    ) -> TemplateResponse:
-        """A rendered answer, never a redirect: a message would carry the secret through a cookie."""
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": title,
-            "issued": issued,
-            "with_secret": with_secret,
-            "done": reverse("admin:webhooks_webhookregistration_change", args=[issued.registration.pk]),
-        }
-        return TemplateResponse(request, "admin/console/issued.html", context)
 
 
 def _chosen(request: HttpRequest) -> Any:

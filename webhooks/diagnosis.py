@@ -67,7 +67,7 @@ class _Facts:
     """Newest first: delivery status, reason for being ignored, code of the last error."""
 
     def ago(self, at: datetime) -> str:
-        return f"{span(self.now - at)} ago" if self.now - at >= timedelta(seconds=1) else "now"
+        return f"{span(self.now - at)} ago"
 
 
 def diagnose(registrations: Sequence[WebhookRegistration]) -> dict[uuid.UUID, Diagnosis]:
@@ -113,7 +113,7 @@ def _line(facts: _Facts) -> Diagnosis:
     first, *rest = sorted(findings, key=lambda found: list(State).index(found.state))
     # That deliveries arrive is no news beside a fault.
     others = tuple(other.summary for other in rest if other.state in (State.FAILING, State.ATTENTION))
-    return replace(first, others=others)
+    return replace(first, others=others + _waiver(facts.registration))
 
 
 def _closed(facts: _Facts) -> Diagnosis | None:
@@ -142,6 +142,15 @@ def _cannot_verify(facts: _Facts) -> Diagnosis | None:
         reason = explained("unsigned")
         return Diagnosis(State.FAILING, "unsigned", f"Everything is refused: {reason.words}.", reason.advice)
     return None
+
+
+def _waiver(row: WebhookRegistration) -> tuple[str, ...]:
+    """A word on what is believed without proof, however well it works."""
+    connection = row.connection
+    if connection is None or not connection.waives_signatures or not isinstance(scheme_of(row), UnsignedScheme):
+        return ()
+    by, reason = connection.unsigned_waiver_by, connection.unsigned_waiver_reason
+    return (f"Deliveries prove nothing here; {by} accepted that: {reason}",)
 
 
 def _untold(facts: _Facts) -> Diagnosis | None:
@@ -228,9 +237,10 @@ def _never_received(facts: _Facts) -> Diagnosis | None:
         advice = "Let something happen there. If nothing comes, see what the provider says of its deliveries."
     else:
         summary += "."
-        advice = "Enter the URL and the secret at the provider, then have it send a test."
+        what = "the URL and the secret" if row.secret_ref else "the URL"
+        advice = f"Enter {what} at the provider, then have it send a test."
         if can_make_hooks(row):
-            advice = "Make the hook at the provider, or enter the URL and the secret there."
+            advice = f"Make the hook at the provider, or enter {what} there."
     is_new = facts.now - row.created_at < STILL_NEW
     return Diagnosis(State.WAITING if is_new else State.ATTENTION, "never_received", summary, advice)
 

@@ -9,6 +9,7 @@ import orjson
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from connections.console import OfConnection
@@ -113,7 +114,7 @@ class RejectionInline(EvidenceInline):
 @admin.register(RejectedDelivery)
 class RejectedDeliveryAdmin(_OfRegistration, EvidenceAdmin):
     list_display = ("reason_label", "number", "meaning", "connection_link", "tenant_id", "last")
-    list_select_related = ("connection", "registration")
+    list_select_related = ("connection", "registration__connection")
     list_filter = (
         ReasonFilter,
         TenantFilter,
@@ -125,13 +126,17 @@ class RejectedDeliveryAdmin(_OfRegistration, EvidenceAdmin):
     search_fields = ("=rejection_id", "=connection", "=registration", "=tenant_id")
     search_help_text = "Connection id, registration id or tenant, whole."
     fieldsets = (
-        (None, {"fields": (("reason_label", "number"), "meaning", "advice", ("first_exactly", "last_exactly"))}),
+        (
+            None,
+            {"fields": (("reason_label", "number"), ("meaning", "fate"), "advice", ("first_exactly", "last_exactly"))},
+        ),
         ("The last of them", {"fields": ("headers", "size")}),
         ("Where", {"fields": (("connection_link", "tenant_id"), ("door", "rejection_id"))}),
     )
     readonly_fields = (
         "reason_label",
         "meaning",
+        "fate",
         "advice",
         "first_exactly",
         "last_exactly",
@@ -151,9 +156,20 @@ class RejectedDeliveryAdmin(_OfRegistration, EvidenceAdmin):
     def headers(self, row: RejectedDelivery) -> str | SafeString:
         return words(row.header_names)
 
+    @column("what became of them")
+    def fate(self, row: RejectedDelivery) -> str | SafeString:
+        if not explained(row.reason).taken:
+            return "Refused."
+        kept = link(
+            "webhooks_quarantineddelivery_changelist", "Quarantine", query=f"registration={row.registration_id}"
+        )
+        return format_html("Taken, and kept under {} while there is room.", kept)
+
     @column("size of its body")
     def size(self, row: RejectedDelivery) -> str:
-        return "not read" if row.body_bytes is None else f"{row.body_bytes} bytes; it is not kept"
+        if row.body_bytes is None:
+            return "not read"
+        return f"{row.body_bytes} bytes{'' if explained(row.reason).taken else '; it is not kept'}"
 
     @column("last")
     def last(self, row: RejectedDelivery) -> str | SafeString:
@@ -166,6 +182,10 @@ class RejectedDeliveryAdmin(_OfRegistration, EvidenceAdmin):
     @column("last in this hour")
     def last_exactly(self, row: RejectedDelivery) -> str | SafeString:
         return moment(row.last_at)
+
+
+def _is_kept(row: QuarantinedDelivery) -> bool:
+    return bool(row.text) or not row.body_bytes
 
 
 @admin.register(QuarantinedDelivery)
@@ -215,6 +235,7 @@ class QuarantinedDeliveryAdmin(_OfRegistration, EvidenceAdmin):
         icon="refresh",
         question="The kept body goes through the adapter as if it had just arrived. If it can be read now, its events "
         "are stored and delivered, and the row goes away.",
+        available=_is_kept,
     )
     def read_again(self, request: HttpRequest, delivery: QuarantinedDelivery) -> str:
         new = read_again(delivery, actor=actor_of(request))
@@ -231,6 +252,12 @@ class QuarantinedDeliveryAdmin(_OfRegistration, EvidenceAdmin):
     def discard(self, request: HttpRequest, delivery: QuarantinedDelivery, *, reason: str) -> str:
         discard(delivery, actor=actor_of(request), reason=reason)
         return "It is discarded."
+
+    @column("what to do")
+    def advice(self, row: QuarantinedDelivery) -> str:
+        if _is_kept(row):
+            return super().advice(row)
+        return "It cannot be read again: have the provider send it once more in another form, or discard it."
 
     @column("reason")
     def reason_label(self, row: QuarantinedDelivery) -> SafeString:

@@ -39,9 +39,16 @@ def secret_field(label: str = "Secret", help_text: str = "") -> forms.CharField:
 class SecretForm(forms.Form):
     """What a rotation may be told."""
 
-    secret = secret_field(
-        "New secret", "Only where the provider chooses the secret; else leave it empty and one is made."
-    )
+    secret = secret_field("New secret")
+
+
+def describe_secret(form: forms.Form, registration: WebhookRegistration) -> None:
+    """Say where the new secret of this door comes from, and what it looks like."""
+    webhook = registry.get(registration.provider_id).webhook
+    if registration.provider_hooks:
+        form.fields["secret"].help_text = "Leave it empty: a new one is made, and the hooks there are given it."
+    elif webhook is not None and registration.scheme in webhook.schemes:
+        form.fields["secret"].help_text = secret_words(webhook, registration.scheme)
 
 
 class ReasonForm(forms.Form):
@@ -100,7 +107,7 @@ class RegistrationForm(ServiceForm):
 
     def perform(self, cleaned: dict[str, Any]) -> WebhookRegistration:
         connection, register = cleaned["connection"], cleaned.get("register", False)
-        # The hook itself is made on the next page: here a transaction is open.
+        # The hook itself is made by the page: here a transaction is open.
         scheme = checked_scheme(connection, "") if register else cleaned["scheme"]
         self.issued = create_registration(
             connection,

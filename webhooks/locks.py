@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from connections import validation
+from connections.models import IntegrationConnection
 from connections.secret_store import SecretUnavailable, secret_store
 from providers.spi import Webhook
 from providers.verification import Scheme, SecretForm, key_of, new_secret
+from webhooks.models import WebhookRegistration
 
 MIN_SECRET_LENGTH = 8
 MAX_SECRET_LENGTH = 1000
@@ -67,7 +69,12 @@ def _check_form(form: SecretForm, secret: str) -> None:
 
 
 def _check_secret_ref(tenant_id: str, secret_ref: str, form: SecretForm) -> None:
-    if len(secret_ref) > 300 or secret_ref.startswith(validation.RESERVED_REFERENCES):
+    # A credential or a URL must not be handed to another provider as the secret of its hooks.
+    taken = (
+        IntegrationConnection.objects.filter(tenant_id=tenant_id, auth_ref=secret_ref).exists()
+        or WebhookRegistration.objects.filter(tenant_id=tenant_id, url_ref=secret_ref).exists()
+    )
+    if taken or len(secret_ref) > 300 or secret_ref.startswith(validation.RESERVED_REFERENCES):
         raise validation.invalid(validation.problem("/secret_ref", "is not a reference a registration can use"))
     try:
         value = secret_store().get(tenant_id, secret_ref)

@@ -6,10 +6,14 @@ from typing import NamedTuple
 
 
 class Reason(NamedTuple):
-    """``words`` finish the sentence "deliveries were refused because …"; ``advice`` says what to do."""
+    """``words`` finish the sentence "deliveries were refused because …"; ``advice`` says what to do.
+
+    ``taken``: they are not refused but kept in quarantine, and the provider is told that all is well.
+    """
 
     words: str
     advice: str
+    taken: bool = False
 
 
 _ANOTHER_SCHEME = (
@@ -88,8 +92,9 @@ REASONS: dict[str, Reason] = {
         "the adapter has a fault", "Report it with the detail shown here. After the next release, use Read again."
     ),
     "unrouted": Reason(
-        "no connection belongs to the account it names",
-        "Connect that account and verify the connection, then use Read again; or discard it.",
+        "no connection belongs to the account they name",
+        "Connect that account and verify the connection, then use Read again under Quarantine; or discard them there.",
+        taken=True,
     ),
 }
 

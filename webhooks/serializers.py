@@ -113,7 +113,8 @@ class Rejection(serializers.ModelSerializer[RejectedDelivery]):
         read_only_fields = fields
 
     def get_explanation(self, row: RejectedDelivery) -> str:
-        return f"Refused because {explained(row.reason).words}."
+        reason = explained(row.reason)
+        return f"{'Taken, but' if reason.taken else 'Refused because'} {reason.words}."
 
     def get_advice(self, row: RejectedDelivery) -> str:
         return explained(row.reason).advice

@@ -29,7 +29,7 @@ TRIES = 4
 """A provider gives up in the end; what it could not tell is found by polling."""
 FIRST_PAUSE_SECONDS = 2.0
 POLL_ONLY_EVERY = 4
-"""Of each world's happenings the first and then every fourth are told by no webhook, only found by polling."""
+"""Of each world's happenings every fourth is told by no webhook, only found by polling, where that is done."""
 REPEAT_SHARE = 0.08
 
 
@@ -81,7 +81,7 @@ class Driver:
             return
         deliveries = self._worlds[key].tick()
         self._happened[key] += 1
-        if self._happened[key] % POLL_ONLY_EVERY == 1:
+        if self._happened[key] % POLL_ONLY_EVERY == 0 and _is_polled(registration):
             return
         if deliveries and random.random() < REPEAT_SHARE:  # noqa: S311
             deliveries = [*deliveries, deliveries[-1]]
@@ -130,6 +130,11 @@ def signed_headers(scheme: Scheme, delivery: SimulatedDelivery, secret: bytes) -
     place = scheme.id if isinstance(scheme, HmacScheme) else None
     given = headers.get(place.name, "") if isinstance(place, Header) else ""
     return headers | sign(scheme, body=delivery.body, secret=secret, identifier=given or uuid.uuid4().hex)
+
+
+def _is_polled(registration: WebhookRegistration) -> bool:
+    connection = registration.connection
+    return connection is not None and connection.uses("polling")
 
 
 def _registration(slug: str, tenant_id: str) -> WebhookRegistration | None:

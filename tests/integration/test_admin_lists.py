@@ -52,6 +52,14 @@ def make_cursor(connection: IntegrationConnection, **values: Any) -> PollingCurs
     )
 
 
+def test_a_date_that_is_none_is_said_and_shows_nothing() -> None:
+    make_event(make_connection())
+    client = operator()
+    answer = client.get(list_of(AdapterEvent), {"received_at_from_0": "yesterday"})
+    assert not answer.context["cl"].result_list
+    assert "yesterday 00:00:00 is no date" in answer.content.decode()
+
+
 def make_backfill(connection: IntegrationConnection, **values: Any) -> Backfill:
     now = timezone.now()
     return Backfill.objects.create(

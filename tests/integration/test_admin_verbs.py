@@ -258,6 +258,21 @@ def test_a_page_offers_only_the_verbs_that_make_sense() -> None:
     assert page_of(connection, "verify") not in page
 
 
+def test_the_history_page_counts_what_is_there() -> None:
+    connection = make_connection()
+    press(connection, "suspend")
+    page = operator().get(page_of(connection, "history")).content.decode()
+    assert "9999999999" not in page
+    assert "1 entry" in page
+
+
+def test_a_replay_of_all_that_match_is_logged() -> None:
+    make_event(make_connection(), delivery_status=DeliveryStatus.DEAD)
+    operator().post("/admin/events/adapterevent/replay-matching/?status=dead")
+    entry = LogEntry.objects.get(content_type__model="replay")
+    assert entry.change_message == "Replay all that match."
+
+
 def test_a_verb_on_a_row_that_is_not_there_is_not_found() -> None:
     connection = make_connection()
     address = page_of(connection, "suspend")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from django.db import connection as database
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from connections.models import ConnectionHistory, IntegrationConnection
 from connections.services import waive_signatures
+from events.compression import pack
 from events.models import AdapterEvent
 from providers.catalogue import sync_providers
 from providers.spi import ProviderEvent, WebhookRequest
@@ -80,20 +83,29 @@ def test_what_a_scheme_cannot_use_is_refused_at_its_field(
     assert not WebhookRegistration.objects.exists()
 
 
-def test_a_hook_is_made_at_the_provider_on_the_next_page(hub: Hub) -> None:
+def test_a_hook_is_made_at_the_provider_with_the_webhook(hub: Hub) -> None:
     connection = hub_connection(hub, "north")
     client = operator()
     fields = {"connection": str(connection.pk), "events": "made", "scheme": "timed", "secret": "", "register": "on"}
     response = client.post(f"{ADD}?connection={connection.pk}", fields)
     row = WebhookRegistration.objects.get()
-    assert response.headers["Location"] == page_of(row, "make-hooks")
-    assert (row.scheme, row.events_subscribed, hub.asked) == ("hmac", ["made"], [])
-    response = press(row, "make-hooks")
-    assert said(response) == ["Hooks at the provider: north."]
-    assert hub.hooks["h1"]["events"] == ["made"]
+    assert response.headers["Location"] == page_of(row)
+    assert said(response) == ["The webhook is registered. Hooks at the provider: north."]
+    assert (row.scheme, row.events_subscribed, hub.hooks["h1"]["events"]) == ("hmac", ["made"], ["made"])
     page = body_of(page_of(row))
     assert "<dt>north</dt><dd>h1</dd>" in page
     assert page_of(row, "make-hooks") not in page  # none is missing any more
+
+
+def test_a_webhook_whose_hook_could_not_be_made_is_closed_as_through_the_api(hub: Hub) -> None:
+    connection = hub_connection(hub, "north")
+    hub.outage = 503
+    address = f"{ADD}?connection={connection.pk}"
+    fields = {"connection": str(connection.pk), "events": "", "scheme": "hmac", "secret": "", "register": "on"}
+    response = operator().post(address, fields)
+    assert response.headers["Location"] == address
+    assert any("could not be made at the provider. The provider failed (503)." in text for text in said(response))
+    assert WebhookRegistration.objects.get().status == RegistrationStatus.DELETED
 
 
 def test_a_hook_that_cannot_be_made_says_why_in_the_form_and_on_the_page(hub: Hub) -> None:
@@ -115,10 +127,12 @@ def test_a_shared_door_is_made_for_an_app_and_shows_how_many_are_routed_to_it(hu
     page = client.get(f"{ADD}?shared=1").content.decode()
     assert 'value="hub"' in page
     assert 'value="fake"' not in page
-    response = client.post(f"{ADD}?shared=1", {"provider": "hub", "secret": ""})
+    response = client.post(f"{ADD}?shared=1", {"provider": "hub", "secret": ""}, follow=True)
     row = WebhookRegistration.objects.get()
     assert (response.status_code, row.connection, row.tenant_id) == (200, None, "*")
-    assert 'id="issued-secret"' in response.content.decode()
+    shown = response.content.decode()
+    assert 'id="issued-secret"' in shown
+    assert "one connection" not in shown
     assert "0 connections are routed here" in body_of(page_of(row))
     assert "shared" in body_of(list_of(WebhookRegistration))
     assert auditor().get(f"{ADD}?shared=1").status_code == 403
@@ -174,6 +188,31 @@ def test_the_diagnosis_stands_on_top_of_the_page_and_of_the_connections_page() -
         assert "console-diagnosis" in page
         assert "their signature was made with another secret" in page
         assert page.index("console-diagnosis") < page.index("Tenant id")
+
+
+def test_deleted_webhooks_are_listed_when_they_are_asked_for() -> None:
+    connection = make_connection()
+    kept, _, _ = make_registration(connection)
+    gone, _, _ = make_registration(connection, status=RegistrationStatus.DELETED)
+    client = operator()
+    listed = client.get(list_of(WebhookRegistration)).context["cl"].result_list
+    assert [row.pk for row in listed] == [kept.pk]
+    listed = client.get(list_of(WebhookRegistration), {"status": "deleted"}).context["cl"].result_list
+    assert [row.pk for row in listed] == [gone.pk]
+
+
+def test_a_webhook_is_named_by_its_connection_and_provider() -> None:
+    connection = make_connection(display_name="Web tracker")
+    row, _, _ = make_registration(connection)
+    assert str(row) == "webhook of Web tracker (fake)"
+    client = operator()
+    costs = []
+    for _ in range(2):
+        make_registration(connection)
+        with CaptureQueriesContext(database) as captured:
+            client.get(list_of(WebhookRegistration))
+        costs.append(len(captured))
+    assert costs[0] == costs[1]
 
 
 # Waivers
@@ -237,7 +276,26 @@ def test_a_quarantined_delivery_is_read_again_from_its_page(hub: Hub, monkeypatc
     assert said(response) == ["It is read: 1 new event."]
     assert AdapterEvent.objects.count() == 1
     assert not QuarantinedDelivery.objects.exists()
-    assert client.get(response.headers["Location"]).status_code in (200, 302)
+    assert response.headers["Location"] == list_of(QuarantinedDelivery)
+
+
+def test_where_the_body_was_not_kept_it_cannot_be_read_again(hub: Hub) -> None:
+    row, _, _ = make_registration(hub_connection(hub))
+    kept = make_quarantined(row, body=pack(""), detail="Neither JSON nor a form, so the body is not kept.")
+    page = body_of(page_of(kept))
+    assert page_of(kept, "read-again") not in page
+    assert page_of(kept, "discard") in page
+    assert "nothing to do" in said(operator().post(page_of(kept, "read-again")))[0]
+
+
+def test_a_delivery_of_an_unknown_account_is_told_as_taken_and_leads_to_quarantine(hub: Hub) -> None:
+    row, _, _ = make_registration(hub_connection(hub))
+    taken = make_rejection(row, reason="unrouted")
+    page = body_of(page_of(taken))
+    assert "refused" not in str(taken)
+    assert "it is not kept" not in page
+    assert f"{list_of(QuarantinedDelivery)}?registration={row.pk}" in page
+    assert list_of(QuarantinedDelivery) + "?registration" not in body_of(page_of(make_rejection(row)))
 
 
 def test_a_selection_is_read_again_and_what_cannot_be_stays(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,8 +316,10 @@ def test_discarding_needs_a_reason(hub: Hub, monkeypatch: pytest.MonkeyPatch) ->
     client = operator()
     assert client.post(page_of(kept, "discard"), {"reason": ""}).status_code == 200
     assert QuarantinedDelivery.objects.exists()
-    client.post(page_of(kept, "discard"), {"reason": "A test of ours."})
+    response = client.post(page_of(kept, "discard"), {"reason": "A test of ours."}, follow=True)
     assert not QuarantinedDelivery.objects.exists()
+    assert response.redirect_chain == [(list_of(QuarantinedDelivery), 302)]
+    assert "exist" not in response.content.decode()
 
 
 def test_an_auditor_reads_evidence_and_presses_nothing(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,6 +39,13 @@ def line(registration: WebhookRegistration) -> Diagnosis:
     return diagnose([row])[row.pk]
 
 
+def facts_line(registration: WebhookRegistration, now: datetime) -> str:
+    """The line as it is at that time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("webhooks.diagnosis.timezone.now", lambda: now)
+        return line(registration).summary
+
+
 def test_a_door_that_takes_deliveries_is_fine() -> None:
     found = line(door())
     assert (found.state, found.code, found.summary) == ("ok", "fine", "The last delivery came 3 min ago.")
@@ -53,6 +60,21 @@ def test_a_new_door_waits_and_an_older_one_that_is_silent_needs_attention() -> N
     assert found.state == "attention"
     assert "3 h ago" in found.summary
     assert found.advice.startswith("Enter the URL and the secret at the provider")
+
+
+def test_lengths_of_less_than_a_second_read_as_words() -> None:
+    fresh = door(last_received_at=None, status=RegistrationStatus.PENDING)
+    assert facts_line(fresh, fresh.created_at) == "Nothing has arrived since it was made, a moment ago."
+
+
+def test_an_unsigned_door_says_who_accepted_that_and_asks_for_no_secret() -> None:
+    connection = make_connection()
+    waive_signatures(connection, actor="staff:ravi", reason="The appliance cannot sign.")
+    silent = door(connection, scheme="unsigned", secret_ref="", last_received_at=None)
+    assert line(silent).advice == "Enter the URL at the provider, then have it send a test."
+    fine = line(door(connection, scheme="unsigned", secret_ref=""))
+    assert (fine.state, fine.code) == ("ok", "fine")
+    assert fine.others == ("Deliveries prove nothing here; staff:ravi accepted that: The appliance cannot sign.",)
 
 
 def test_a_silent_door_with_hooks_says_that_they_were_made(hub: Hub) -> None:

@@ -149,7 +149,9 @@ class RegistrationAdmin(RegistrationColumns, ShownOnce, ConsoleAdmin):
         given = request.POST.get("connection", "")
         if request.method == "POST" and "events" not in request.POST and connection_named(given):
             return HttpResponseRedirect(f"{request.path}?connection={given}")
-        answer = super().add_view(request, form_url, extra_context)
+        # One way on: the next page, or the URL and the secret, which are shown once.
+        one_button = {"show_save_and_continue": False, "show_save_and_add_another": False}
+        answer = super().add_view(request, form_url, {**(extra_context or {}), **one_button})
         made: Any = getattr(request, "issued", None)
         if made is None or not made[1].get("register"):
             return answer
@@ -162,8 +164,10 @@ class RegistrationAdmin(RegistrationColumns, ShownOnce, ConsoleAdmin):
         except ServiceError as error:
             self.message_user(request, error.message, messages.ERROR)
             return HttpResponseRedirect(f"{request.path}?connection={registration.connection_id}")
-        places = ", ".join(sorted(row.provider_hooks))
+        places = ", ".join(sorted(place for place, hook in row.provider_hooks.items() if hook)) or "none yet"
         self.message_user(request, f"The webhook is registered. Hooks at the provider: {places}.", messages.SUCCESS)
+        if row.hook_error:
+            self.message_user(request, row.hook_error, messages.WARNING)
         return HttpResponseRedirect(reverse("admin:webhooks_webhookregistration_change", args=[row.pk]))
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:

@@ -121,6 +121,7 @@ def _take_in(door: Door, request: WebhookRequest) -> WebhookResult:
         return _read(door, request, verified, proof)
     wait_seconds = wait_for(door.connection)
     if wait_seconds is not None:
+        opened(door, verified)
         return _limited(door, wait_seconds, request)
     verdict = protection.validate_webhook(
         door.connection.pk, signature_hash=verified.fingerprint, signed_at=verified.signed_at, now=now
@@ -235,16 +236,20 @@ def _store(
             )
             new += recorded.new
             presented += len(events)
+            if door.connection is None and events and not recorded.new:
+                # Asked for again because of another owner, or sent by whoever captured it.
+                give_back(owner, len(events))
             if recorded.new and any(event.credential_revoked for event in events):
                 # Of a connection that has just been deleted there is nothing left to end.
                 with suppress(ServiceError):
                     authorisation_ended(owner, actor="system:webhooks")
+    # Also by a repetition: sent again after a rotation, it is the first to use the new secret.
+    opened(door, verified)
     if presented and not new:
         for owner, _ in told:
             if verified.fingerprint is not None:
                 spend(owner.pk, verified.fingerprint)
         return _duplicate(door)
-    opened(door, verified)
     return WebhookResult(True, None, door.adapter.manifest.accepted_status, "accepted", events=new)
 
 
@@ -264,9 +269,9 @@ def _quarantined(
     door: Door, request: WebhookRequest, verified: Verified, reason: str, detail: str, proof: str
 ) -> WebhookResult:
     """Kept and taken: sent again it would be no clearer. Only a full quarantine asks for another try."""
+    opened(door, verified)
     if not quarantine(door, request, verified, reason=reason, detail=detail, proof=proof):
         return _fault(door, "quarantine_full", request)
-    opened(door, verified)
     return WebhookResult(True, None, door.adapter.manifest.accepted_status, "quarantined")
 
 

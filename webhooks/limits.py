@@ -45,10 +45,10 @@ def charge(connection: IntegrationConnection, number: int) -> None:
         _counter().change(limit, holder, -number)
 
 
-def give_back(connection: IntegrationConnection) -> None:
-    """Undo one ``wait_for`` that let a delivery through."""
+def give_back(connection: IntegrationConnection, number: int = 1) -> None:
+    """Undo a ``wait_for`` that let a delivery through, and what was charged for it besides."""
     for limit, holder in _holders(connection):
-        _counter().change(limit, holder, 1)
+        _counter().change(limit, holder, number)
 
 
 def wait_for_repetition(connection: IntegrationConnection) -> int | None:
@@ -97,15 +97,19 @@ class BlockCounter:
                 if allowance.left > 0:
                     allowance.left -= 1
                     return None
+            owed = -min(0, allowance.left) if now < allowance.ends_at else 0
         item = _limit(limit)
-        block = max(1, item.amount // BLOCKS)
-        taken, ends_at = self._take(item, holder, block)
+        # A debt is paid at once, as far as a window goes: else each who owes would be let through for one block.
+        cost = min(max(item.amount // BLOCKS, 1 + owed), item.amount)
+        taken, ends_at = self._take(item, holder, cost)
         with self._lock:
             # Threads may have paid at the same time; what each of them paid for is kept.
             kept = allowance.left if allowance.ends_at > now else 0
-            allowance.left = kept + block - 1 if taken else kept
-            allowance.ends_at, allowance.refused = ends_at, not taken and kept <= 0
-        return None if taken else max(1, math.ceil(ends_at - time.monotonic()))
+            left = kept + cost if taken else kept
+            passes = left > 0
+            allowance.left = left - 1 if passes else left
+            allowance.ends_at, allowance.refused = ends_at, not passes
+        return None if passes else max(1, math.ceil(ends_at - time.monotonic()))
 
     def change(self, limit: str, holder: str, number: int) -> None:
         """Add to what is left of the block in hand, or with a negative number make a debt of it."""

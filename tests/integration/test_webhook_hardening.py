@@ -99,6 +99,17 @@ class TestSpentSignatures:
         assert [send(rotated, "two"), send(rotated, "three")] == [200, 200]
         assert AdapterEvent.objects.count() == 1
 
+    def test_a_redelivery_shows_that_the_new_secret_is_in_use(self) -> None:
+        sender = Sender(scheme="hmac_body")
+        body = unsigned_id_body(1)
+        assert sender.post(body, {**sender.signed(body), "x-fake-delivery": "one"}).status_code == 202
+        rotated = rotate_secret(sender.registration, actor="test").secret
+        lookup._doors.clear()
+        headers = {**sender.signed(body, secret=rotated), "x-fake-delivery": "one"}
+        assert sender.post(body, headers).status_code == 200
+        sender.registration.refresh_from_db()
+        assert sender.registration.secret_used_at is not None
+
     def test_it_is_forgotten_with_the_events_of_its_age(self, settings: Any) -> None:
         Captured()
         assert purge_signatures() == 0
@@ -146,9 +157,23 @@ class TestLimits:
         for number in range(2):
             told = {"kind": "made", "id": f"a{number}", "accounts": ["T-acme"]}
             assert post(door, told).status_code == 202
-        # Asked for again, for the one; for the other it is a repetition then.
-        assert post(door, {"kind": "made", "id": "both", "accounts": ["T-acme", "T-globex"]}).status_code == 429
+        # Asked for again, for the one; for the other it is a repetition then, and costs it nothing.
+        both = {"kind": "made", "id": "both", "accounts": ["T-acme", "T-globex"]}
+        assert [post(door, both).status_code for _ in range(5)] == [429] * 5
         assert (GLOBEX, "both") in owners()
+        assert post(door, {"kind": "made", "id": "own", "accounts": ["T-globex"]}).status_code == 202
+
+    def test_a_captured_request_at_a_shared_door_does_not_use_up_its_owners_limit(
+        self,
+        hub: Hub,
+        door: Any,
+        settings: Any,
+    ) -> None:
+        settings.WEBHOOK_RATE_PER_CONNECTION = "5/minute"
+        installed(hub, "T-acme")
+        told = {"kind": "made", "id": "1", "accounts": ["T-acme"]}
+        assert [post(door, told).status_code for _ in range(10)] == [202] + [200] * 9
+        assert post(door, {**told, "id": "2"}).status_code == 202
 
 
 class TestTooMuch:

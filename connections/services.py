@@ -124,7 +124,8 @@ def update_connection(connection: IntegrationConnection, *, actor: str, **change
 def verify_connection(connection: IntegrationConnection, *, actor: str) -> IntegrationConnection:
     """Prove the credential with one real call to the provider: ``active`` or ``error``.
 
-    The call runs outside any transaction, for at most ``PROVIDER_VERIFY_SECONDS``, and only while few others do (503).
+    The call runs outside any transaction, for at most ``PROVIDER_VERIFY_SECONDS`` (a few more where connecting is
+    slow), and only while few others do (503).
     If the credential, the settings or the status changed while it ran, what it proved is about the past, and nothing
     is written (409).
     """

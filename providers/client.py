@@ -96,7 +96,8 @@ class ProviderClient:
     """HTTP calls of one connection. Use as a context manager; not shared between threads.
 
     ``observe`` is told the outcome of every call: ``ok`` or the category of its error. By ``deadline`` all calls
-    together are over: what is not complete then, or was not begun, is ``OutOfTime``.
+    together are over, or a few seconds later where connecting is slow: what is not complete then, or was not begun,
+    is ``OutOfTime``.
     """
 
     def __init__(

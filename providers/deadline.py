@@ -1,6 +1,7 @@
-"""A moment by which calls have to be over, to the byte: silence, dripping headers and dripping bodies alike.
+"""A moment by which answers have to be complete, to the byte: silence, dripping headers and dripping bodies alike.
 
-Only the resolver's own time-out is not under it: looking up a name cannot be interrupted.
+Connecting may take a few seconds more: each address of a host and the TLS handshake have their time-out anew, and
+looking up a name cannot be interrupted.
 """
 
 from __future__ import annotations

@@ -164,11 +164,15 @@ class RegistrationAdmin(RegistrationColumns, ShownOnce, ConsoleAdmin):
         except ServiceError as error:
             self.message_user(request, error.message, messages.ERROR)
             return HttpResponseRedirect(f"{request.path}?connection={registration.connection_id}")
-        places = ", ".join(sorted(place for place, hook in row.provider_hooks.items() if hook)) or "none yet"
-        self.message_user(request, f"The webhook is registered. Hooks at the provider: {places}.", messages.SUCCESS)
+        self.message_user(request, f"The webhook is registered. {self._told_of_hooks(request, row)}", messages.SUCCESS)
+        return HttpResponseRedirect(reverse("admin:webhooks_webhookregistration_change", args=[row.pk]))
+
+    def _told_of_hooks(self, request: HttpRequest, row: WebhookRegistration) -> str:
+        """Where hooks are; what still is to be done there is a warning of its own."""
         if row.hook_error:
             self.message_user(request, row.hook_error, messages.WARNING)
-        return HttpResponseRedirect(reverse("admin:webhooks_webhookregistration_change", args=[row.pk]))
+        places = ", ".join(sorted(place for place, hook in row.provider_hooks.items() if hook)) or "none yet"
+        return f"Hooks at the provider: {places}."
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         if obj is not None:
@@ -279,7 +283,7 @@ class RegistrationAdmin(RegistrationColumns, ShownOnce, ConsoleAdmin):
     )
     def make_hooks(self, request: HttpRequest, registration: WebhookRegistration) -> str:
         row = make_hooks(registration, actor=actor_of(request))
-        return f"Hooks at the provider: {', '.join(sorted(row.provider_hooks))}."
+        return self._told_of_hooks(request, row)
 
     @verb(
         "Try the provider again",

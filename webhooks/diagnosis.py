@@ -157,6 +157,8 @@ def _untold(facts: _Facts) -> Diagnosis | None:
     row = facts.registration
     if not row.hook_error or row.status == RegistrationStatus.DELETED:
         return None
+    if not row.is_untold:
+        return Diagnosis(State.ATTENTION, "hooks_unmade", "Hooks at the provider are still to be made.", row.hook_error)
     return Diagnosis(State.FAILING, "secret_untold", "The provider does not know the current secret.", row.hook_error)
 
 

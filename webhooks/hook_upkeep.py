@@ -28,12 +28,12 @@ from connections.secret_store import SecretUnavailable, secret_store
 from connections.turns import within
 from providers import registry
 from providers.client import ProviderClient
-from providers.errors import Misconfigured, ProviderError, Rejected
+from providers.errors import Misconfigured, OutOfTime, ProviderError, ProviderFault, Rejected, Unreachable
 from providers.redaction import redact_text
 from providers.registry import UnknownProvider
 from providers.spi import HookRegistrar
 from webhooks.models import RegistrationStatus, WebhookRegistration
-from webhooks.registrations import SECRET_UNTOLD, public_url
+from webhooks.registrations import SECRET_UNTOLD, locked, public_url, require_hooks_free
 
 ROWS_A_RUN = 200
 # For one run, and for one door, which may be begun at the last moment. Together well under a worker's time limit, and
@@ -42,6 +42,8 @@ RUN_SECONDS = 20.0
 DOOR_SECONDS = 30.0
 # Longer than any one door may take; a process that dies leaves it to the next after so long.
 LEASE = timedelta(minutes=15)
+# What may be of one place alone. Others, such as a refused credential, await us in every place.
+OF_ONE_PLACE = (Rejected, Misconfigured, ProviderFault, Unreachable)
 # Pauses between tries; after the last one a person has to act.
 PAUSES = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 20, 60, 180, 360))
 
@@ -76,6 +78,7 @@ def settle(registration: WebhookRegistration) -> ProviderError | None:
     if row is None or row.connection is None:
         return None
     error: ProviderError | None = None
+    stood = (row.provider_hooks, row.hooks_told)
     try:
         if not row.connection.auth_ref:
             raise Misconfigured("The connection has no credential any more.")
@@ -85,7 +88,7 @@ def settle(registration: WebhookRegistration) -> ProviderError | None:
         error = Misconfigured(problem.message)
     except ProviderError as problem:
         error = problem
-    _conclude(row, error)
+    _conclude(row, error, stood)
     return settle(reread(row)) if _due_anew(row) else error
 
 
@@ -102,15 +105,35 @@ def _claimed(registration: WebhookRegistration) -> WebhookRegistration | None:
             .first()
         )
         now = timezone.now()
-        if row is None or (row.hook_attempts != registration.hook_attempts and (row.hook_retry_at or now) > now):
+        if row is None or row.hooks_are_held:
+            return None
+        if row.hook_attempts != registration.hook_attempts and (row.hook_retry_at or now) > now:
             return None
         if row.hook_attempts > len(PAUSES):
             _give_up(row)
             return None
         row.hook_attempts += 1
-        row.hook_retry_at = now + LEASE
-        row.save(update_fields=["hook_attempts", "hook_retry_at", "updated_at"])
+        row.hook_retry_at = row.hooks_held_until = now + LEASE
+        row.save(update_fields=["hook_attempts", "hook_retry_at", "hooks_held_until", "updated_at"])
     return row
+
+
+@contextmanager
+def held(registration: WebhookRegistration) -> Iterator[WebhookRegistration]:
+    """An open door as it is now; nobody else is busy with its hooks meanwhile.
+
+    Raises ``ServiceError``: 409 while another is, 404 once the door is deleted.
+    """
+    until = timezone.now() + LEASE
+    with transaction.atomic():
+        row = locked(registration)
+        require_hooks_free(row)
+        row.hooks_held_until = until
+        row.save(update_fields=["hooks_held_until", "updated_at"])
+    try:
+        yield reread(registration)
+    finally:
+        WebhookRegistration.objects.filter(pk=row.pk, hooks_held_until=until).update(hooks_held_until=None)
 
 
 def _give_up(row: WebhookRegistration) -> None:
@@ -122,30 +145,35 @@ def _give_up(row: WebhookRegistration) -> None:
 
 
 def _trouble(row: WebhookRegistration, reason: str, *, retried: bool) -> str:
-    told = () if row.status == RegistrationStatus.DELETED else row.hooks_told or ()
-    places = ", ".join(sorted(set(row.provider_hooks).difference(told)))[:200]
+    told = () if row.status == RegistrationStatus.DELETED else row.places_told
+    left = [place for place, hook_id in row.provider_hooks.items() if not hook_id or place not in told]
+    places = ", ".join(sorted(left))[:200]
     advice = "It is tried again." if retried else "No more tries: put it right at the provider by hand."
     return f"{f'{reason} Concerned: {places}.'[:400]} {advice}"
 
 
-def _conclude(row: WebhookRegistration, error: ProviderError | None) -> None:
-    """Write how the try ended, unless another process has taken over since."""
+def _conclude(row: WebhookRegistration, error: ProviderError | None, stood: tuple[Any, Any]) -> None:
+    """Write how the try ended, unless another process has taken over since. ``stood``: what was done before it."""
     left = reread(row)
     changes: dict[str, Any] = {"hook_retry_at": None, "hook_error": "", "updated_at": timezone.now()}
     if error is not None:
-        retried = row.hook_attempts <= len(PAUSES) and row.connection is not None and bool(row.connection.auth_ref)
+        attempts = row.hook_attempts
+        if isinstance(error, OutOfTime) and (left.provider_hooks, left.hooks_told) != stood:
+            # A slow provider with many places: each try gets some way, and is no failure.
+            attempts = changes["hook_attempts"] = 0
+        retried = attempts <= len(PAUSES) and row.connection is not None and bool(row.connection.auth_ref)
         changes["hook_error"] = _trouble(left, redact_text(str(error)), retried=retried)
-        changes["hook_retry_at"] = timezone.now() + PAUSES[row.hook_attempts - 1] if retried else None
+        changes["hook_retry_at"] = timezone.now() + PAUSES[max(attempts - 1, 0)] if retried else None
     elif left.status == RegistrationStatus.DELETED and left.provider_hooks:
         places = ", ".join(sorted(left.provider_hooks))[:300]
         changes["hook_error"] = f"A hook may be left in {places}: look there, and remove it by hand."
     else:
         changes["hooks_told"] = None
-    held = WebhookRegistration.objects.filter(
-        pk=row.pk, hook_attempts=row.hook_attempts, secret_version=row.secret_version, status=row.status
-    )
-    if held.update(**changes):
+    mine = WebhookRegistration.objects.filter(pk=row.pk, hooks_held_until=row.hooks_held_until)
+    unchanged = mine.filter(hook_attempts=row.hook_attempts, secret_version=row.secret_version, status=row.status)
+    if unchanged.update(**changes):
         _record(row, changes["hook_error"])
+    mine.update(hooks_held_until=None)
 
 
 def _record(row: WebhookRegistration, trouble: str) -> None:
@@ -156,35 +184,40 @@ def _record(row: WebhookRegistration, trouble: str) -> None:
 
 
 def _due_anew(row: WebhookRegistration) -> bool:
-    """Whether the secret was rotated while the provider was told; then telling it is due at once."""
+    """Whether the secret was rotated while the provider was told; then telling it is due at once.
+
+    It is rotated then only after the lease has ended, or by a process of a release that does not see the lease.
+    """
     outdated = WebhookRegistration.objects.filter(pk=row.pk, secret_version__gt=row.secret_version)
-    changes = {"hook_attempts": 0, "hook_retry_at": timezone.now(), "hook_error": SECRET_UNTOLD, "hooks_told": None}
+    changes = {"hook_attempts": 0, "hook_retry_at": timezone.now(), "hook_error": SECRET_UNTOLD}
     still_open = outdated.exclude(status=RegistrationStatus.DELETED)
     return row.status != RegistrationStatus.DELETED and bool(still_open.update(**changes))
 
 
 def _remove_all(hooks: Hooks, row: WebhookRegistration) -> None:
-    """Remove every known hook; one that is refused does not keep the others."""
-    refused: ProviderError | None = None
+    """Remove every known hook; a place where that fails does not keep the others."""
+    failed: ProviderError | None = None
     for target, hook_id in sorted(row.provider_hooks.items()):
         if not hook_id:
             continue
         try:
             hooks.registrar.delete(hooks.client, target=target, hook_id=hook_id)
-        except (Rejected, Misconfigured) as error:
-            refused = error
+        except OutOfTime:
+            raise
+        except OF_ONE_PLACE as error:
+            failed = error
             continue
         note(row, target, None)
-    if refused is not None:
-        raise refused
+    if failed is not None:
+        raise failed
 
 
 def _tell_all(hooks: Hooks, row: WebhookRegistration) -> None:
-    """Make what may be missing and tell each the secret; one place that refuses does not keep the others."""
+    """Make what may be missing and tell each the secret; a place where that fails does not keep the others."""
     url, secret = public_url(row), signing_secret(row)
-    refused: ProviderError | None = None
+    failed: ProviderError | None = None
     for target, hook_id in sorted(row.provider_hooks.items()):
-        if target in (row.hooks_told or ()):
+        if hook_id and target in row.places_told:
             continue
         try:
             if not hook_id:
@@ -193,12 +226,14 @@ def _tell_all(hooks: Hooks, row: WebhookRegistration) -> None:
             # have an older one.
             if row.secret_version > 1:
                 hooks.registrar.change_secret(hooks.client, target=target, hook_id=hook_id, url=url, secret=secret)
-        except (Rejected, Misconfigured) as error:
-            refused = error
+        except OutOfTime:
+            raise
+        except OF_ONE_PLACE as error:
+            failed = error
             continue
         _note_told(row, target)
-    if refused is not None:
-        raise refused
+    if failed is not None:
+        raise failed
 
 
 def create(hooks: Hooks, row: WebhookRegistration, target: str, url: str, secret: str) -> str:
@@ -212,7 +247,7 @@ def _note_told(registration: WebhookRegistration, target: str) -> None:
     with transaction.atomic():
         row = WebhookRegistration.objects.select_for_update().get(pk=registration.pk)
         if row.secret_version == registration.secret_version:
-            row.hooks_told = [*(row.hooks_told or ()), target]
+            row.hooks_told = {"version": row.secret_version, "places": sorted({*row.places_told, target})}
             row.save(update_fields=["hooks_told", "updated_at"])
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import uuid6
 from django.db import models
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from connections.models import IntegrationConnection
 from connections.tenancy import TenantManager
@@ -92,7 +93,12 @@ class WebhookRegistration(models.Model):
         help_text="Hooks made at the provider through its API: place to hook id; an empty id: perhaps made, not known.",
     )
     hooks_told = models.JSONField(
-        null=True, blank=True, help_text="Places whose hooks know the current secret already, while others do not yet."
+        null=True,
+        blank=True,
+        help_text="Places where no hook has an older secret than the one of this version, while others may have.",
+    )
+    hooks_held_until = models.DateTimeField(
+        null=True, blank=True, help_text="A process is busy with the hooks, until then at most; empty: none is."
     )
     hook_attempts = models.PositiveSmallIntegerField(
         default=0, db_default=0, help_text="Tries to bring the provider's side up to date since the last change."
@@ -128,6 +134,23 @@ class WebhookRegistration(models.Model):
         if self.connection is None:
             return f"shared webhook of {self.provider_id}"
         return f"webhook of {self.connection.display_name} ({self.provider_id})"
+
+    @property
+    def places_told(self) -> frozenset[str]:
+        """Places where no hook has an older secret than the current one; what was noted of another does not count."""
+        told = self.hooks_told or {}
+        return frozenset(told["places"]) if told.get("version") == self.secret_version else frozenset()
+
+    @property
+    def is_untold(self) -> bool:
+        """Whether a rotation is unfinished: hooks at the provider may still have an older secret."""
+        unfinished = bool(self.hook_error) and self.secret_version > 1 and self.status != RegistrationStatus.DELETED
+        return unfinished and not self.places_told.issuperset(self.provider_hooks)
+
+    @property
+    def hooks_are_held(self) -> bool:
+        """Whether a process is busy with the hooks at the provider."""
+        return self.hooks_held_until is not None and self.hooks_held_until > timezone.now()
 
 
 class RejectedDelivery(models.Model):

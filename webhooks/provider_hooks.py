@@ -25,7 +25,7 @@ from providers.errors import Misconfigured, OutOfTime, ProviderError
 from providers.redaction import redact_text
 from providers.registry import UnknownProvider
 from providers.spi import HookRegistrar
-from webhooks.hook_upkeep import Hooks, create, hooks_of, note, reread, settle, signing_secret
+from webhooks.hook_upkeep import Hooks, create, held, hooks_of, note, reread, settle, signing_secret
 from webhooks.models import RegistrationStatus, WebhookRegistration
 from webhooks.registrations import (
     IssuedRegistration,
@@ -33,6 +33,7 @@ from webhooks.registrations import (
     delete_registration,
     locked,
     public_url,
+    require_hooks_free,
     rotate_secret,
     webhook_of,
 )
@@ -137,13 +138,19 @@ def lacks_hooks(registration: WebhookRegistration) -> bool:
 def make_hooks(registration: WebhookRegistration, *, actor: str) -> WebhookRegistration:
     """Make the hooks that are missing. Those that were made stay, whatever happens to the next.
 
-    What there is no time for is left to the task. Raises ``ServiceError``: 409 for what a person must change first,
-    502 where the provider failed, 503 while too many others wait for theirs.
+    What there is no time for is left to the task. Raises ``ServiceError``: 409 for what a person must change first and
+    while the task is at it, 502 where the provider failed, 503 while too many others wait for theirs.
     """
     connection = registration.connection
     if connection is None or not can_make_hooks(registration):
         raise ServiceError("HOOKS_NOT_POSSIBLE", "Hooks of this door are made by hand, at the provider.", status=409)
     _require_callable(connection)
+    with held(registration) as row:
+        _make_missing(row, connection, actor=actor)
+    return reread(registration)
+
+
+def _make_missing(registration: WebhookRegistration, connection: IntegrationConnection, *, actor: str) -> None:
     url, secret = public_url(registration), signing_secret(registration)
     missing = missing_targets(connection, registration.provider_hooks)
     made: list[str] = []
@@ -152,6 +159,7 @@ def make_hooks(registration: WebhookRegistration, *, actor: str) -> WebhookRegis
             for target in missing:
                 _make(hooks, registration, target, url, secret)
                 made.append(target)
+        _nothing_left(registration)
     except OutOfTime:
         _leave_to_task(registration, missing[len(made) :])
     except ProviderError as error:
@@ -159,26 +167,21 @@ def make_hooks(registration: WebhookRegistration, *, actor: str) -> WebhookRegis
         history.record(connection, "hooks_made", actor=actor, outcome="failed", detail=reason)
         raise _failure(f"The hook could not be made at the provider. {reason}", error) from None
     history.record(connection, "hooks_made", actor=actor, detail=f"In {', '.join(made) or 'no more places'}.")
-    return reread(registration)
 
 
 def rotate(registration: WebhookRegistration, *, actor: str, secret: str = "") -> IssuedRegistration:
     """A new signing secret, and the hooks at the provider are told. Asked again after a failure, it only tells them.
 
     The old secret verifies during the grace, so nothing is refused meanwhile. Raises ``ServiceError``: where
-    the provider could not be told (409, 502), the secret is rotated all the same and a task tries again; 503 while
-    too many others wait for their providers.
+    the provider could not be told (409, 502), the secret is rotated all the same and a task tries again. Nothing is
+    changed while another process is at the hooks (409), or too many others wait for their providers (503).
     """
     with turn(settings.PROVIDER_HOOKS_SECONDS) if registration.provider_hooks else nullcontext():
         return _rotate(registration, actor=actor, secret=secret)
 
 
 def _rotate(registration: WebhookRegistration, *, actor: str, secret: str) -> IssuedRegistration:
-    unfinished = bool(registration.hook_error) and registration.status != RegistrationStatus.DELETED
-    if unfinished and secret:
-        message = "The provider does not know the last new secret yet; rotate without a secret to tell it again."
-        raise ServiceError("ROTATION_UNFINISHED", message, status=409)
-    if unfinished:
+    if registration.is_untold and not secret:
         row = settle_now(registration)
         return IssuedRegistration(row, public_url(row), signing_secret(row))
     issued = rotate_secret(registration, actor=actor, secret=secret)
@@ -189,20 +192,24 @@ def _rotate(registration: WebhookRegistration, *, actor: str, secret: str) -> Is
     if error is not None:
         message = f"The secret is rotated here, but the provider does not know it yet; both verify. {row.hook_error}"
         raise _failure(message, error)
-    # Of two rotations at once both end with the newer one.
+    # Of two rotations that passed each other both end with the newer one.
     return IssuedRegistration(row, issued.public_url, signing_secret(row))
 
 
 def settle_now(registration: WebhookRegistration) -> WebhookRegistration:
     """Do what is left at the provider, also where the task has given up. Raises ``ServiceError`` (409, 502, 503)."""
     now = timezone.now()
-    left = WebhookRegistration.objects.filter(pk=registration.pk).exclude(hook_error="")
+    left = (
+        WebhookRegistration.objects.filter(pk=registration.pk).exclude(hook_error="").exclude(hooks_held_until__gt=now)
+    )
     left.update(hook_attempts=0, hook_retry_at=now, updated_at=now)
     with turn(settings.PROVIDER_HOOKS_SECONDS):
         error = settle(reread(registration))
     row = reread(registration)
     if error is not None:
         raise _failure(row.hook_error, error)
+    # Another process has it in hand, and its end is not known.
+    require_hooks_free(row)
     return row
 
 
@@ -211,6 +218,7 @@ def close(registration: WebhookRegistration, *, actor: str) -> WebhookRegistrati
 
     The door closes now, whether there is a turn or not.
     """
+    registration = reread(registration)
     if not registration.provider_hooks:
         delete_registration(registration, actor=actor)
         return reread(registration)
@@ -256,11 +264,26 @@ def _leave_to_task(registration: WebhookRegistration, places: Sequence[str]) -> 
     """There was no time to make hooks in these places, or to hear that they were made."""
     with transaction.atomic():
         row = locked(registration)
+        is_untold = row.is_untold
         row.provider_hooks = {**dict.fromkeys(places, ""), **row.provider_hooks}
+        if not is_untold:
+            # What was made has the current secret, and so will what is to be made.
+            row.hooks_told = {"version": row.secret_version, "places": sorted(row.provider_hooks)}
         told = f"The provider was slow, so hooks are still to be made in {', '.join(places)}"
         row.hook_error = f"{told[:400]}. It is tried again."
         row.hook_attempts, row.hook_retry_at = 0, timezone.now()
-        row.save(update_fields=["provider_hooks", "hook_error", "hook_attempts", "hook_retry_at", "updated_at"])
+        row.save(
+            update_fields=["provider_hooks", "hooks_told", "hook_error", "hook_attempts", "hook_retry_at", "updated_at"]
+        )
+
+
+def _nothing_left(registration: WebhookRegistration) -> None:
+    """The task need not make what now is made."""
+    with transaction.atomic():
+        row = locked(registration)
+        if not row.is_untold and all(row.provider_hooks.values()):
+            row.hook_error, row.hook_attempts, row.hook_retry_at = "", 0, None
+            row.save(update_fields=["hook_error", "hook_attempts", "hook_retry_at", "updated_at"])
 
 
 def _find_lost(registration: WebhookRegistration) -> None:
@@ -268,11 +291,11 @@ def _find_lost(registration: WebhookRegistration) -> None:
     connection = registration.connection
     if connection is None:
         return
-    url, secret = public_url(registration), signing_secret(registration)
-    with hooks_of(connection) as hooks:
-        for target, hook_id in sorted(registration.provider_hooks.items()):
+    with held(registration) as row, hooks_of(connection) as hooks:
+        url, secret = public_url(row), signing_secret(row)
+        for target, hook_id in sorted(row.provider_hooks.items()):
             if not hook_id:
-                _make(hooks, registration, target, url, secret)
+                _make(hooks, row, target, url, secret)
 
 
 def _registrar(connection: IntegrationConnection) -> HookRegistrar:

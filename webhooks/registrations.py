@@ -145,7 +145,8 @@ def rotate_secret(registration: WebhookRegistration, *, actor: str, secret: str 
 
     A new secret that nobody has used yet is replaced, and the one before it keeps what is left of its grace: the
     provider may still have that one, where the answer to the first rotation was lost or nobody acted on it.
-    Where hooks were made at the provider, telling them is due from now on (``webhooks.provider_hooks``).
+    Where hooks were made at the provider, telling them is due from now on (``webhooks.provider_hooks``); until they
+    all know it, and while another process is busy with them, there is no further one: ``ServiceError`` (409).
     """
     webhook = registry.get(registration.provider_id).webhook
     if webhook is None or registration.scheme not in webhook.schemes:
@@ -157,6 +158,10 @@ def rotate_secret(registration: WebhookRegistration, *, actor: str, secret: str 
     store, now = secret_store(), timezone.now()
     with transaction.atomic():
         row = locked(registration)
+        require_hooks_free(row)
+        if row.is_untold:
+            message = "The provider does not know the last new secret yet; rotate without a secret to tell it again."
+            raise ServiceError("ROTATION_UNFINISHED", message, status=409)
         if _is_spare(row, now):
             outdated = row.secret_ref
             row.previous_secret_version = row.previous_secret_version or row.secret_version - 1
@@ -177,10 +182,19 @@ def rotate_secret(registration: WebhookRegistration, *, actor: str, secret: str 
 
 
 def _is_spare(row: WebhookRegistration, now: datetime) -> bool:
-    """Whether nobody can have the current secret yet, while the one before it still verifies."""
+    """Whether nobody needs the current secret yet, while the one before it still verifies.
+
+    Hooks at the provider were told it.
+    """
     in_grace = row.previous_secret_until is not None and row.previous_secret_until > now
-    was_told = bool(row.provider_hooks) and not row.hook_error
-    return in_grace and row.secret_used_at is None and not was_told
+    return in_grace and row.secret_used_at is None and not row.provider_hooks
+
+
+def require_hooks_free(row: WebhookRegistration) -> None:
+    """Raises ``ServiceError`` (409) while a process is busy with the door's hooks at the provider."""
+    if row.hooks_are_held:
+        message = "Somebody else is making, telling or removing the hooks of this webhook; try again shortly."
+        raise ServiceError("HOOKS_BUSY", message, status=409)
 
 
 def drop_previous_secret(registration: WebhookRegistration, *, actor: str) -> WebhookRegistration:

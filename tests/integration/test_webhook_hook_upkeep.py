@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from connections.errors import ServiceError
 from connections.models import ConnectionHistory
 from connections.secret_store import secret_store
 from connections.services import delete_connection
@@ -43,7 +44,9 @@ def time_ends_after(answers: int, monkeypatch: Any) -> None:
 
 
 @pytest.mark.parametrize("new", ["made first", "made last"])
-def test_of_two_rotations_at_once_the_provider_ends_with_the_newer(hub: Hub, monkeypatch: Any, new: str) -> None:
+def test_of_two_rotations_after_the_lease_the_provider_ends_with_the_newer(
+    hub: Hub, monkeypatch: Any, new: str
+) -> None:
     registered(hub_connection(hub, "north"))
     one, other = row(), row()
     real, asked = HubRegistrar.change_secret, []
@@ -53,6 +56,8 @@ def test_of_two_rotations_at_once_the_provider_ends_with_the_newer(hub: Hub, mon
         if len(asked) == 1:
             if new == "made last":
                 real(self, *args, **values)
+            # As a release that knows no leases does it.
+            WebhookRegistration.objects.update(hooks_held_until=None, hook_error="")
             provider_hooks.rotate(other, actor="staff:olga")
         real(self, *args, **values)
 
@@ -60,6 +65,41 @@ def test_of_two_rotations_at_once_the_provider_ends_with_the_newer(hub: Hub, mon
     issued = provider_hooks.rotate(one, actor="staff:ravi")
     assert hub.hooks["h1"]["secret"] == kept_secret() == issued.secret
     assert (issued.registration.secret_version, row().hook_error, row().hook_retry_at) == (3, "", None)
+
+
+@pytest.mark.parametrize("read", ["before", "after"])
+def test_a_rotation_during_another_is_refused_and_the_secret_just_told_verifies(
+    hub: Hub, monkeypatch: Any, read: str
+) -> None:
+    told = registered(hub_connection(hub, "north"))
+    one, other = row(), row()
+    real = HubRegistrar.change_secret
+
+    def overtaken(self: Any, *args: Any, **values: Any) -> None:
+        real(self, *args, **values)
+        with pytest.raises(ServiceError) as caught:
+            provider_hooks.rotate(other if read == "before" else row(), actor="staff:olga")
+        assert (caught.value.code, caught.value.status) == ("HOOKS_BUSY", 409)
+
+    monkeypatch.setattr(HubRegistrar, "change_secret", overtaken)
+    issued = provider_hooks.rotate(one, actor="staff:ravi")
+    assert hub.hooks["h1"]["secret"] == kept_secret() == issued.secret
+    assert (row().secret_version, row().hook_error, row().hooks_held_until) == (2, "", None)
+    for number, secret in enumerate((told["secret"], issued.secret)):
+        assert post((None, door_of(told)[1], secret), {"kind": "made", "id": str(number)}).status_code == 202
+
+
+def test_a_rotation_begun_before_another_failed_replaces_no_secret_the_provider_may_have(hub: Hub) -> None:
+    registered(hub_connection(hub, "north"))
+    read_before = row()
+    hub.faults = ["made-then-500"]
+    with pytest.raises(ServiceError):
+        provider_hooks.rotate(row(), actor="staff:ravi")
+    at_provider = hub.hooks["h1"]["secret"]
+    with pytest.raises(ServiceError) as caught:
+        provider_hooks.rotate(read_before, actor="staff:olga")
+    assert caught.value.code == "ROTATION_UNFINISHED"
+    assert kept_secret() == at_provider
 
 
 def test_a_rotation_after_one_the_provider_was_told_of_keeps_the_secret_it_was_told(hub: Hub) -> None:
@@ -133,6 +173,81 @@ def test_telling_many_places_goes_on_where_time_ended(hub: Hub, monkeypatch: Any
     assert (row().hook_error, row().hook_retry_at) == ("", None)
 
 
+def test_a_list_of_told_places_from_another_version_is_not_believed(hub: Hub) -> None:
+    """A process of an older release rotates the secret and leaves the list as it was."""
+    registered(hub_connection(hub, "a", "b"))
+    told = {"version": 1, "places": ["a", "b"]}
+    WebhookRegistration.objects.update(
+        secret_version=2, hooks_told=told, hook_error="untold", hook_retry_at=timezone.now()
+    )
+    settle_due()
+    assert [method for method, _ in hub.asked].count("PUT") == 2
+
+
+@pytest.mark.parametrize("fault", [500, 400])
+def test_a_place_that_fails_does_not_keep_the_others_untold_or_their_hooks_there(hub: Hub, fault: int) -> None:
+    connection = hub_connection(hub, *"abc")
+    told = registered(connection)
+    hub.faults = [fault]
+    client_of().post(doors(connection, told["registration_id"], "rotate"), {})
+    assert {hook["place"] for hook in hub.hooks.values() if hook["secret"] == kept_secret()} == {"b", "c"}
+    assert "Concerned: a." in row().hook_error
+    hub.faults = [fault]
+    client_of().delete(doors(connection, told["registration_id"]))
+    assert [hook["place"] for hook in hub.hooks.values()] == ["a"]
+
+
+def test_a_credential_that_is_refused_is_not_tried_in_every_place(hub: Hub) -> None:
+    connection = hub_connection(hub, *"abc")
+    told = registered(connection)
+    asked, hub.outage = len(hub.asked), 401
+    client_of().post(doors(connection, told["registration_id"], "rotate"), {})
+    assert len(hub.asked) == asked + 1
+
+
+def test_a_slow_provider_that_gets_on_is_never_given_up(hub: Hub, monkeypatch: Any) -> None:
+    places = "abcdefghijkl"
+    connection = hub_connection(hub, *places)
+    told = registered(connection)
+    time_ends_after(1, monkeypatch)
+    client_of().post(doors(connection, told["registration_id"], "rotate"), {})
+    for _ in places[1:]:
+        assert row().hook_attempts == 0
+        monkeypatch.undo()
+        time_ends_after(1, monkeypatch)
+        due_again()
+        settle_due()
+    assert {hook["secret"] for hook in hub.hooks.values()} == {kept_secret()}
+    assert (row().hook_error, row().hook_retry_at) == ("", None)
+
+
+def test_removing_at_a_slow_provider_is_not_given_up_either(hub: Hub, monkeypatch: Any) -> None:
+    places = "abcdefghij"
+    connection = hub_connection(hub, *places)
+    told = registered(connection)
+    # Two requests a place.
+    time_ends_after(2, monkeypatch)
+    client_of().delete(doors(connection, told["registration_id"]))
+    for _ in places[1:]:
+        monkeypatch.undo()
+        time_ends_after(2, monkeypatch)
+        due_again()
+        settle_due()
+    assert hub.hooks == {}
+    assert (row().provider_hooks, row().hook_error) == ({}, "")
+
+
+def test_a_slow_provider_that_does_not_get_on_is_given_up(hub: Hub, monkeypatch: Any) -> None:
+    connection = hub_connection(hub, "a")
+    told = registered(connection)
+    monkeypatch.setattr(Deadline, "left", lambda _: 0.0)
+    client_of().post(doors(connection, told["registration_id"], "rotate"), {})
+    for _ in PAUSES:
+        due_again()
+        settle_due()
+    assert (row().hook_attempts, row().hook_retry_at) == (len(PAUSES) + 1, None)
+
+
 class TestInsideARequest:
     def test_what_takes_too_long_is_gone_on_with_by_the_task(self, hub: Hub, monkeypatch: Any) -> None:
         connection = hub_connection(hub, *"abcdef")
@@ -141,7 +256,8 @@ class TestInsideARequest:
         told = registered(connection, events_subscribed=["made"])
         assert told["provider_hooks"] == {"a": "h1", "b": "h2", "c": "", "d": "", "e": "", "f": ""}
         assert "c, d, e, f" in told["hook_error"]
-        assert told["diagnosis"]["code"] == "secret_untold"
+        diagnosis = told["diagnosis"]
+        assert (diagnosis["code"], diagnosis["advice"]) == ("hooks_unmade", told["hook_error"])
         assert row().hook_retry_at is not None
         assert len(hub.asked) == 4
         monkeypatch.undo()

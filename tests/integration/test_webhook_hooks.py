@@ -38,7 +38,8 @@ def row() -> WebhookRegistration:
 
 
 def due_again() -> None:
-    WebhookRegistration.objects.exclude(hook_retry_at=None).update(hook_retry_at=timezone.now())
+    """Pauses and leases are over."""
+    WebhookRegistration.objects.exclude(hook_retry_at=None).update(hook_retry_at=timezone.now(), hooks_held_until=None)
 
 
 def door_of(told: dict[str, Any]) -> tuple[Any, str, str]:

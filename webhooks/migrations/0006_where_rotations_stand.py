@@ -13,7 +13,12 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='webhookregistration',
             name='hooks_told',
-            field=models.JSONField(blank=True, help_text='Places whose hooks know the current secret already, while others do not yet.', null=True),
+            field=models.JSONField(blank=True, help_text='Places where no hook has an older secret than the one of this version, while others may have.', null=True),
+        ),
+        migrations.AddField(
+            model_name='webhookregistration',
+            name='hooks_held_until',
+            field=models.DateTimeField(blank=True, help_text='A process is busy with the hooks, until then at most; empty: none is.', null=True),
         ),
         migrations.AddField(
             model_name='webhookregistration',

@@ -71,7 +71,8 @@ class RegistrationViewSet(TenantViewSet):
         description="The answer holds the new secret, this once. The old one still verifies until "
         "previous_secret_until. Asked again before the new one was used, only the new one is replaced, and the old one "
         "keeps its time. Hooks that were made through the provider's API are given the new secret; where that "
-        "fails (409, 502) both secrets verify, a task tries again, and so does asking once more.",
+        "fails (409, 502) both secrets verify, a task tries again, and so does asking once more. 409 `HOOKS_BUSY`: the "
+        "hooks are being worked on, and nothing was changed.",
         operation_id="webhooks_rotate",
         request=SecretRotation,
         responses={200: IssuedRegistrationBody, 502: _PROVIDER_FAILED},

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import structlog
 from django.db import DatabaseError, DataError, InterfaceError, transaction
@@ -111,11 +110,10 @@ def _take_in(door: Door, request: WebhookRequest) -> WebhookResult:
         return _handshake(reply)
     verified, proof = _verify(door, request)
     protection = WebhookReplayProtection(door.adapter.manifest.timestamp_tolerance_seconds)
-    now = datetime.now(UTC)
-    # Before the limit: whoever captured old requests must not use it up with them.
-    stale = protection.check_clock(verified.signed_at, now)
-    if stale is not None:
-        return _refused(door, stale, request)
+    # The clock before the limit: whoever captured old requests must not use it up with them.
+    verdict = protection.validate_webhook(None, signed_at=verified.signed_at)
+    if not verdict.valid:
+        return _refused(door, str(verdict.reason), request)
     if door.connection is None:
         # At a shared door every connection has its own row, so only the insert can tell a repetition.
         return _read(door, request, verified, proof)
@@ -123,10 +121,7 @@ def _take_in(door: Door, request: WebhookRequest) -> WebhookResult:
     if wait_seconds is not None:
         opened(door, verified)
         return _limited(door, wait_seconds, request)
-    verdict = protection.validate_webhook(
-        door.connection.pk, signature_hash=verified.fingerprint, signed_at=verified.signed_at, now=now
-    )
-    if verdict.valid:
+    if protection.validate_webhook(door.connection.pk, signature_hash=verified.fingerprint).valid:
         return _read(door, request, verified, proof)
     return _repeated(door, door.connection, request)
 
@@ -236,9 +231,12 @@ def _store(
             )
             new += recorded.new
             presented += len(events)
-            if door.connection is None and events and not recorded.new:
-                # Asked for again because of another owner, or sent by whoever captured it.
-                give_back(owner, len(events))
+            if events and not recorded.new:
+                if verified.fingerprint is not None:
+                    spend(owner.pk, verified.fingerprint)
+                if door.connection is None:
+                    # Asked for again because of another owner, or sent by whoever captured it.
+                    give_back(owner, len(events))
             if recorded.new and any(event.credential_revoked for event in events):
                 # Of a connection that has just been deleted there is nothing left to end.
                 with suppress(ServiceError):
@@ -246,9 +244,6 @@ def _store(
     # Also by a repetition: sent again after a rotation, it is the first to use the new secret.
     opened(door, verified)
     if presented and not new:
-        for owner, _ in told:
-            if verified.fingerprint is not None:
-                spend(owner.pk, verified.fingerprint)
         return _duplicate(door)
     return WebhookResult(True, None, door.adapter.manifest.accepted_status, "accepted", events=new)
 

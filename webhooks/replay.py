@@ -59,13 +59,12 @@ class WebhookReplayProtection:
         ``signed_at`` is the time signed for this attempt; ``signature_hash`` the SHA-256 of a signature
         that covers the body. Leave out what the scheme does not have.
         """
-        reason = self.check_clock(signed_at, now or datetime.now(UTC))
+        reason = self._check_timestamp(signed_at, now or datetime.now(UTC))
         if reason is None and connection_id and signature_hash and self._seen(connection_id, signature_hash):
             reason = "signature_replayed"
         return ReplayVerdict(reason is None, reason)
 
-    def check_clock(self, signed_at: datetime | None, now: datetime) -> str | None:
-        """The clock rule alone, which asks nobody: why the request is refused, or ``None``."""
+    def _check_timestamp(self, signed_at: datetime | None, now: datetime) -> str | None:
         if signed_at is None:
             return None
         age = (now - signed_at).total_seconds()

@@ -110,6 +110,13 @@ class TestSpentSignatures:
         sender.registration.refresh_from_db()
         assert sender.registration.secret_used_at is not None
 
+    def test_one_owner_may_know_a_delivery_that_is_new_to_another(self, hub: Hub, door: Any) -> None:
+        installed(hub, "T-acme")
+        known = installed(hub, "T-globex", tenant_id=GLOBEX)
+        assert post(door, {"kind": "made", "id": "x", "accounts": ["T-globex"]}).status_code == 202
+        assert post(door, {"kind": "made", "id": "x", "accounts": ["T-acme", "T-globex"]}).status_code == 202
+        assert SpentSignature.objects.get().connection == known
+
     def test_it_is_forgotten_with_the_events_of_its_age(self, settings: Any) -> None:
         Captured()
         assert purge_signatures() == 0

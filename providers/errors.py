@@ -5,6 +5,7 @@
 | AuthFailed       | auth       | no      | 401, revoked token, missing scope         |
 | Rejected         | client     | no      | other 4xx: our request is wrong for them  |
 | RateLimited      | rate_limit | yes     | 429, or 403 that says so                  |
+| QuotaSpent       | budget     | yes     | our own ledger of their quota: not sent   |
 | ProviderFault    | server     | yes     | 5xx, 408, an answer we cannot read        |
 | Unreachable      | network    | yes     | DNS, connect, TLS, time-out               |
 | OutOfTime        | network    | yes     | the time we allowed ourselves is over     |
@@ -47,6 +48,16 @@ class RateLimited(ProviderError):
     """Over a limit; ``retry_after_seconds`` holds the provider's own wish where it gave one."""
 
     category = "rate_limit"
+    retryable = True
+
+
+class QuotaSpent(ProviderError):
+    """Not sent: what is left of the provider's quota is kept for more urgent calls, or nothing is left.
+
+    ``retry_after_seconds`` is when to ask again.
+    """
+
+    category = "budget"
     retryable = True
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 from urllib.parse import parse_qs
 
@@ -19,6 +19,7 @@ from providers.canonical import JSON, Category, Signal, SignalType
 from providers.client import ClientConfig, ProviderClient
 from providers.document import parse_json
 from providers.errors import UnreadablePayload
+from providers.ledgers import DeliveryLedger, HookWatcher
 from providers.manifest import Manifest
 from providers.verification import Scheme
 
@@ -123,6 +124,9 @@ class Webhook(ABC):
     registrar: ClassVar[HookRegistrar | None] = None
     """Makes and removes hooks through the provider's API, where it has one for that."""
 
+    ledger: ClassVar[DeliveryLedger | None] = None
+    """What the provider remembers of its deliveries; what is missed is then repaired (``providers.ledgers``)."""
+
     @abstractmethod
     def events(self, request: WebhookRequest) -> list[ProviderEvent]:
         """Split one verified request into events; an empty list is a request that tells nothing.
@@ -162,6 +166,9 @@ class HookRegistrar(ABC):
 
     scheme: ClassVar[str]
     """The scheme such hooks prove themselves with."""
+
+    watcher: ClassVar[HookWatcher | None] = None
+    """Tells whether a hook still delivers, and makes it deliver again, where the provider has an API for that."""
 
     @abstractmethod
     def targets(self, settings: Mapping[str, Any]) -> Sequence[str]:
@@ -215,6 +222,11 @@ class Stream(ABC):
     enabled_by_default: ClassVar[bool] = True
     overlap_seconds: ClassVar[int] = 0
     """How far behind its own watermark each run reads again, for late and same-instant records."""
+    retention: ClassVar[timedelta | None] = None
+    """How far back the provider keeps what the list shows; ``None``: for as long as it exists."""
+    slice: ClassVar[timedelta | None] = None
+    """Length of the slices in which a window of the past is read; ``None``: in one go, because its end does not bound
+    the work (the provider filters by the time of the last change, and what is told lies before it)."""
 
     def partitions(self, settings: Mapping[str, Any]) -> Sequence[str]:
         """The independent parts to poll, such as repositories; one unnamed part by default."""

@@ -1,104 +1,61 @@
-"""The pull road: one page a call, the position says where to go on.
+"""The pull road: one list, declared. How it is read, page by page and run by run, is ``providers.listing``'s.
 
-The runtime commits each page's events and the position after it in one transaction, so a crash repeats a
-page and the dedupe key absorbs it. Nothing is remembered here between two calls.
+Nothing is remembered here between two calls: all a run has to know is in the position it is given.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from providers.adapters.fake.mapping import EVENT_TYPES, happening
-from providers.canonical import JSON
-from providers.client import ProviderClient
-from providers.document import Document, compact
+from providers.document import Document
 from providers.errors import ProviderFault
-from providers.spi import Page, ProviderEvent, Stream, Window
+from providers.listing import ListStream, Order, Place
+from providers.paging import NextToken, Query
+from providers.spi import ProviderEvent
 
 
-class IssueStream(Stream):
-    """``GET /issues``: oldest change first, paged by cursor, with an ETag for the state of the list.
-
-    Position: ``watermark`` newest change read so far, ``etag`` of the run's first page, and between two
-    pages of a run also ``since`` and ``cursor``.
-    """
+class IssueStream(ListStream):
+    """``GET /issues``: oldest change first, paged by cursor, with an ETag for the state of the list."""
 
     name = "issues"
     description = "Issues by the time of their last change."
     overlap_seconds = 60
+    # The end of a window is the provider's to find, so a slice costs what is in it.
+    slice = timedelta(days=7)
+    order = Order.OLDEST_FIRST
+    paging = NextToken(size=20, token_at="/next", token_in="cursor")
+    conditional = True
+    items_at = "/issues"
+    changed_at = ("/updated",)
 
     def partitions(self, settings: Mapping[str, Any]) -> Sequence[str]:
         return settings.get("projects") or ("",)
 
-    def page(
-        self,
-        client: ProviderClient,
-        *,
-        partition: str,
-        settings: Mapping[str, Any],
-        position: JSON,
-        window: Window,
-    ) -> Page:
-        here = Document(position)
-        cursor, etag = here.text("/cursor"), here.text("/etag")
-        since = here.text("/since") or self._since(here, window)
-        params = {
-            "project": partition,
-            "since": since,
-            "until": window.until.isoformat() if window.until else "",
-            "cursor": cursor or "",
-        }
-        # Only a run's first page may be conditional: "unchanged" says nothing about the middle of a list.
-        conditional = {"If-None-Match": etag} if etag and not cursor else {}
-        answer = client.get("/issues", params={k: v for k, v in params.items() if v}, headers=conditional)
-        if answer.status == 304:
-            return Page(events=(), position=position)
+    def query(self, place: Place) -> Query:
+        params = {"project": place.partition, "since": place.since.isoformat()}
+        if place.until:
+            params["until"] = place.until.isoformat()
+        return Query(path="/issues", params=params)
 
-        body = Document(answer.json())
-        issues = body.at("/issues")
-        if not isinstance(issues, list):
-            raise ProviderFault("The provider's answer holds no list of issues.")
-        events = [_event(issue) for issue in issues]
-        following = body.text("/next")
-        if following and following == cursor:
-            raise ProviderFault("The provider repeats a page.")
-        times = [here.time("/watermark"), *(event.occurred_at for event in events)]
-        watermark = max((moment for moment in times if moment), default=None)
-        after = {
-            "watermark": watermark.isoformat() if watermark else None,
-            # The first page's ETag: a change while the run went on must make the next poll look again.
-            "etag": etag if cursor else answer.headers.get("etag"),
-            "since": since if following else None,
-            "cursor": following,
-        }
-        return Page(events=events, position=compact(after), more=bool(following))
-
-    def _since(self, here: Document, window: Window) -> str:
-        watermark = here.time("/watermark")
-        if watermark is None:
-            return window.since.isoformat()
-        return max(window.since, watermark - timedelta(seconds=self.overlap_seconds)).isoformat()
-
-
-def _event(issue: Any) -> ProviderEvent:
-    """One version of an issue, in the shape a webhook would have told it."""
-    document = Document(issue)
-    key, updated = document.text("/key", limit=80), document.time("/updated")
-    if key is None or updated is None:
-        raise ProviderFault("An issue of the provider's answer has no key or no time.")
-    event_type = _event_type(document, updated)
-    version = updated.isoformat()
-    return ProviderEvent(
-        event_type=event_type,
-        dedupe_key=f"issue:{key}:{version}",
-        payload={"type": event_type, "at": version, "actor": document.text("/updated_by"), "issue": issue},
-        signal_type=EVENT_TYPES[event_type],
-        occurred_at=updated,
-        happening=happening("issue", key, event_type, version),
-        ordering_key=f"issue:{key}",
-    )
+    def events(self, item: Document, place: Place) -> Iterator[ProviderEvent]:
+        """One version of an issue, in the shape a webhook would have told it."""
+        key, updated = item.text("/key", limit=80), item.time("/updated")
+        if key is None or updated is None:
+            raise ProviderFault("An issue of the provider's answer has no key or no time.")
+        event_type = _event_type(item, updated)
+        version = updated.isoformat()
+        yield ProviderEvent(
+            event_type=event_type,
+            dedupe_key=f"issue:{key}:{version}",
+            payload={"type": event_type, "at": version, "actor": item.text("/updated_by"), "issue": item.value},
+            signal_type=EVENT_TYPES[event_type],
+            occurred_at=updated,
+            happening=happening("issue", key, event_type, version),
+            ordering_key=f"issue:{key}",
+        )
 
 
 def _event_type(issue: Document, updated: datetime) -> str:

@@ -1,0 +1,281 @@
+"""Lists that are polled by the time of their items' last change: declared by an adapter, read by the rules here.
+
+What every one of them has to stand: items of equal time, items that become visible late, items that change, move
+between pages or vanish while a run goes on, and a run that stops after any page and goes on in another process.
+
+How a run reads, by the order in which the list is given:
+
+- Oldest first, with a filter that takes a time (``step``): the next page starts at the time of the last item, not at
+  a page number, because what changes moves to the end. Only where one instant holds more than a page are pages
+  followed.
+- Oldest first without such steps, or in no order: page by page to the end, then the watermark moves.
+- Newest first: down to where the last run began. The watermark becomes the newest time of the *first* page, since what
+  changes meanwhile appears above it, and only at the end: a run that stops half way has moved nothing.
+
+Every run begins ``overlap_seconds`` behind the watermark. The watermark never goes beyond the provider's own clock
+(``Date``, RFC 9110, 6.6.1) at the begin of the run: an item with a time in the future must not hide all that follow,
+and a long run not what became visible late behind it.
+"""
+
+from __future__ import annotations
+
+import email.utils
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from typing import Any, ClassVar
+
+from providers.canonical import JSON
+from providers.client import ProviderClient, Response
+from providers.document import Document, compact
+from providers.errors import ProviderError, ProviderFault, Rejected
+from providers.paging import Mark, Paging, Query
+from providers.spi import Page, ProviderEvent, Stream, Window
+
+# The provider's clock is told in whole seconds, and its servers do not all have the same.
+_CLOCK_SPREAD = timedelta(seconds=60)
+# A list that keeps taking back the marks it gave is not read from the start for ever.
+_RESTARTS = 3
+
+
+class Order(Enum):
+    """How a list is sorted by the time of change."""
+
+    OLDEST_FIRST = "oldest first"
+    NEWEST_FIRST = "newest first"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """What is asked for: the part of the stream, the settings, and the span. ``until`` is ``None`` in live polling."""
+
+    partition: str
+    settings: Mapping[str, Any]
+    since: datetime
+    until: datetime | None = None
+
+
+class ListStream(Stream):
+    """One list. Declare the class attributes, build the ``query``, tell the ``events`` of an item."""
+
+    paging: ClassVar[Paging]
+    order: ClassVar[Order]
+    step: ClassVar[timedelta | None] = None
+    """The smallest time the filter tells apart, where the list is given oldest first and filtered by a time from which
+    on it is read. Each step reads its own instant again, so it does not matter whether the filter includes it."""
+    conditional: ClassVar[bool] = False
+    """Whether an unchanged list is answered 304 to its ETag; a run of one page is then asked for again with it."""
+    items_at: ClassVar[str] = ""
+    """Pointer to the list in the answer; empty if the answer is the list."""
+    changed_at: ClassVar[tuple[str, ...]] = ()
+    """Pointers to an item's time of change, the first that is there; an ordered list needs it in every item."""
+
+    @abstractmethod
+    def query(self, place: Place) -> Query:
+        """The request for the list from ``place.since`` on (and to ``place.until`` where the provider can filter so);
+        size and place of a page are added by ``paging``."""
+
+    @abstractmethod
+    def events(self, item: Document, place: Place) -> Iterable[ProviderEvent]:
+        """What an item tells. What happened before ``place.since``, or at ``place.until`` or later, is left out by the
+        caller; an event without a time always counts. Raises ``ProviderFault`` for an item that identifies nothing."""
+
+    def changed(self, item: Document) -> datetime | None:
+        """When the item changed last; to be overridden where the provider writes times in a way of its own."""
+        return item.time(*self.changed_at)
+
+    def refusal(self, error: ProviderError, place: Place) -> ProviderError:
+        """The error in words a person can act on, such as which scope is missing."""
+        return error
+
+    def wish(self, answer: Response) -> float | None:
+        """Seconds the provider wants between polls, if its answer says so."""
+        return None
+
+    def page(
+        self,
+        client: ProviderClient,
+        *,
+        partition: str,
+        settings: Mapping[str, Any],
+        position: JSON,
+        window: Window,
+    ) -> Page:
+        run = _Run(self, position, window)
+        place = Place(partition=partition, settings=settings, since=run.since, until=window.until)
+        query = self.query(place)
+        asked = self.paging.first(query) if run.mark is None else self.paging.at(query, run.mark)
+        try:
+            answer = asked.sent(client, run.etag)
+        except Rejected as error:
+            # A mark may be forgotten before it is used; from the run's start everything is still there.
+            if run.mark is None or run.restarts >= _RESTARTS:
+                raise self.refusal(error, place) from None
+            return Page(events=(), position=run.restarted(), more=True)
+        except ProviderError as error:
+            raise self.refusal(error, place) from None
+        wish = self.wish(answer)
+        if answer.status == 304:
+            if not run.etag:
+                raise ProviderFault("The provider answers 304 to a request without a condition.", status=304)
+            return Page(events=(), position=position, poll_after_seconds=wish)
+        body = Document(answer.json())
+        items = self._items(body)
+        times = self._times(items)
+        told = replace(place, since=run.floor)
+        events = [event for item in items for event in self.events(item, told) if _inside(event, told)]
+        mark = self.paging.after(answer, body, len(items), run.mark)
+        if mark is not None and mark == run.mark:
+            raise ProviderFault("The provider repeats a page.")
+        after, more = run.after(answer, times, mark)
+        return Page(events=events, position=after, more=more, poll_after_seconds=wish)
+
+    def _items(self, body: Document) -> list[Document]:
+        found = body.at(self.items_at)
+        if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+            raise ProviderFault("The provider's answer holds no list of items.")
+        return [Document(item) for item in found]
+
+    def _times(self, items: list[Document]) -> list[datetime]:
+        if self.order is Order.NONE:
+            return []
+        times = [moment for item in items if (moment := self.changed(item))]
+        if len(times) < len(items):
+            raise ProviderFault("An item of the provider's list has no time of change.")
+        return times
+
+
+class _Run:
+    """Where a run stands, out of a position and back into one.
+
+    Between runs: ``watermark``, ``read_at`` (by the provider's clock, a later time up to which all was read); with a
+    condition also ``since`` and ``etag`` of the request to repeat. Inside a run: ``since`` and ``mark`` (what is
+    asked), ``floor`` (nothing older is told), ``newest`` (the watermark to be), ``asked_at`` (the run's begin,
+    provider's clock), ``restarts``; and where marks are not stable ``edge`` (the mark before this one), or ``again``
+    (this page is read for the second time, and where it goes on).
+    """
+
+    def __init__(self, stream: ListStream, position: JSON, window: Window) -> None:
+        self._stream = stream
+        here = Document(position)
+        self._watermark = here.time("/watermark")
+        self._start = window.since.astimezone(UTC)
+        self._overlap = timedelta(seconds=stream.overlap_seconds)
+        self._behind = self._behind_of(self._watermark, here.time("/read_at"))
+        self._resting = "floor" not in position
+        self.since = here.time("/since") or self._behind
+        self.floor = here.time("/floor") or min(self.since, self._behind)
+        self.etag = (here.text("/etag") or "") if self._resting else ""
+        self.mark: Mark | None = position.get("mark")
+        self.restarts = here.integer("/restarts") or 0
+        self._newest = here.time("/newest")
+        self._asked_at = here.time("/asked_at")
+        self._held: JSON = {}
+        self._edge: list[Mark | None] = here.at("/edge") or []
+        self._again: JSON | None = position.get("again")
+
+    def restarted(self) -> JSON:
+        """The run from the first page of what it asks for again."""
+        return {**self._inside(self.since), "restarts": self.restarts + 1}
+
+    def after(self, answer: Response, times: list[datetime], mark: Mark | None) -> tuple[JSON, bool]:
+        """The position after this page, and whether the run goes on."""
+        if self._again is not None:
+            # What had moved over the edge was read now; the run goes on where it was.
+            onward, edge = self._again.get("onward"), self._again.get("edge")
+            return self._onward(onward, edge)
+        self._note(answer, times)
+        onward = self._next(times, mark)
+        if self._edge and not self._stream.paging.stable:
+            again = {"onward": onward, "edge": self.mark}
+            return {**self._inside(self.since), **_marked(self._edge[0]), "again": again}, True
+        return self._onward(onward, self.mark)
+
+    def _next(self, times: list[datetime], mark: Mark | None) -> JSON | None:
+        """What is asked next: a step in time, a page by its mark, or nothing."""
+        if mark is None or not times:
+            return None if mark is None else {"mark": mark}
+        if self._stream.order is Order.NEWEST_FIRST and min(times) < self.floor:
+            return None
+        if self._stream.order is Order.OLDEST_FIRST and self._stream.step is not None:
+            start = max(times) - self._stream.step
+            if start > self.since:
+                return {"since": _text(start)}
+        return {"mark": mark}
+
+    def _onward(self, onward: JSON | None, edge: Mark | None) -> tuple[JSON, bool]:
+        if onward is None:
+            return self._rest(), False
+        if "since" in onward:
+            self.restarts = 0
+            return {**self._inside(self.since), **onward}, True
+        behind = {} if self._stream.paging.stable else {"edge": [edge]}
+        return {**self._inside(self.since), **onward, **behind}, True
+
+    def _note(self, answer: Response, times: list[datetime]) -> None:
+        """The watermark to be (of a list given newest first, what its first page shows), and when it was asked for.
+
+        Not after the run's begin: what becomes visible late while it goes on is looked for an overlap before that.
+        """
+        if self._resting:
+            self._asked_at = _clock_of(answer)
+            etag = answer.headers.get("etag")
+            if self._stream.conditional and etag:
+                self._held = {"since": _text(self.since), "etag": etag}
+        first_page = self._newest is None and self.mark is None
+        if times and (self._stream.order is Order.OLDEST_FIRST or first_page):
+            newest = min(max(times), self._asked_at + _CLOCK_SPREAD) if self._asked_at else max(times)
+            self._newest = max(newest, self._newest) if self._newest else newest
+
+    def _inside(self, since: datetime) -> JSON:
+        """What every position inside a run has."""
+        floor = since if self._resting else self.floor
+        times = {"watermark": self._watermark, "newest": self._newest, "asked_at": self._asked_at}
+        kept = {name: _text(moment) for name, moment in times.items()}
+        kept |= {"floor": _text(floor), "since": _text(since)}
+        return compact({**kept, "restarts": self.restarts or None})
+
+    def _rest(self) -> JSON:
+        """The position between two runs."""
+        known = [moment for moment in (self._watermark, self._newest) if moment]
+        watermark = max(known, default=None)
+        read_at = None
+        if not self._resting and watermark == self._watermark:
+            # Several pages and nothing new: late items of that time have come by now, so it need not be read again.
+            read_at = self._asked_at
+        behind = self._behind_of(watermark, read_at)
+        held = Document(self._held).time("/since")
+        # A condition has to cover all that is read again, in one page, and not much more: a change brings all of it.
+        covers = held is not None and behind - self._overlap <= held <= behind
+        rest = compact({"watermark": _text(watermark), "read_at": _text(read_at)})
+        return {**rest, **(self._held if covers else {})}
+
+    def _behind_of(self, watermark: datetime | None, read_at: datetime | None) -> datetime:
+        """Where a run begins: an overlap back, but never before the window."""
+        known = [moment - self._overlap for moment in (watermark, read_at) if moment]
+        return max(self._start, *known) if known else self._start
+
+
+def _marked(mark: Mark | None) -> JSON:
+    return {} if mark is None else {"mark": mark}
+
+
+def _inside(event: ProviderEvent, place: Place) -> bool:
+    moment = event.occurred_at
+    return moment is None or (moment >= place.since and (place.until is None or moment < place.until))
+
+
+def _clock_of(answer: Response) -> datetime | None:
+    """The provider's clock, to the second."""
+    told = answer.headers.get("date", "")
+    try:
+        return email.utils.parsedate_to_datetime(told).astimezone(UTC) if told else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def _text(moment: datetime | None) -> str:
+    return moment.astimezone(UTC).isoformat() if moment else ""

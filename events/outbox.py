@@ -17,7 +17,6 @@ import structlog
 from django.conf import settings
 from django.db import connection as database
 from django.db import transaction
-from django.db.models import Q
 from django.db.models.functions import Now
 
 from events.claiming import Batch, claim, held, release, wake_next
@@ -70,29 +69,23 @@ def _drop_superseded(batch: Batch, done: Delivered) -> list[AdapterEvent]:
     """Leave out what another road tells as well: one happening, one signal.
 
     A polled event gives way to any webhook of the same happening, because the webhook says more, even where
-    it says that another webhook tells it; a webhook gives way only to a polled event of the same signal type
-    that came first or is already delivered. What was delivered before is asked for again, so it goes again.
+    it says that another webhook tells it; a webhook gives way to a polled event of the same signal type
+    that came first or is already delivered. A list shows states: where the delivered poll knew only that something
+    was updated, it stands for one webhook of that happening, whatever this one says. What was delivered before is
+    asked for again, so it goes again.
     """
-    telling = [event for event in batch.events if event.happening and event.delivered_at is None]
-    twins: dict[tuple[uuid.UUID, str], list[AdapterEvent]] = defaultdict(list)
-    if telling:
-        found = AdapterEvent.objects.filter(
-            connection_id__in={e.connection_id for e in telling}, happening__in={e.happening for e in telling}
-        ).exclude(
-            Q(delivery_status=DeliveryStatus.DEAD) | Q(delivery_status=DeliveryStatus.IGNORED, signal_id__isnull=False)
-        )
-        for twin in found.only("connection_id", "happening", "source", "signal_type", "delivery_status"):
-            twins[twin.connection_id, twin.happening].append(twin)
+    told = _told_of([event for event in batch.events if event.happening and event.delivered_at is None])
     kept = []
     for event in batch.events:
-        rivals = twins[event.connection_id, event.happening] if event.delivered_at is None else []
-        told_by = next((twin for twin in rivals if _supersedes(twin, event)), None)
+        told_by = None
+        if event.happening and event.delivered_at is None:
+            told_by = told[event.connection_id, event.happening].stand_in(event)
         if told_by is None:
             kept.append(event)
             continue
         done.superseded += held(batch, [event]).update(
             delivery_status=DeliveryStatus.IGNORED,
-            ignored_reason=f"Same happening as event {told_by.pk}.",
+            ignored_reason=_same_happening(told_by.pk),
             lease_token=None,
             updated_at=Now(),
         )
@@ -100,13 +93,60 @@ def _drop_superseded(batch: Batch, done: Delivered) -> list[AdapterEvent]:
     return kept
 
 
+class _Happening:
+    """All rows that tell of one happening."""
+
+    def __init__(self) -> None:
+        self.twins: list[AdapterEvent] = []
+        self._spent: set[str] = set()
+
+    def add(self, row: AdapterEvent) -> None:
+        if row.delivery_status == DeliveryStatus.IGNORED and row.signal_id is not None:
+            self._spent.add(row.ignored_reason)
+        else:
+            self.twins.append(row)
+
+    def stand_in(self, event: AdapterEvent) -> AdapterEvent | None:
+        """The row that tells in the event's place, or ``None``."""
+        for twin in self.twins:
+            if _supersedes(twin, event):
+                return twin
+        # Two workers that look at once agree which of several webhooks it is: the first to come.
+        first = min((twin.pk for twin in self.twins if twin.source == Source.WEBHOOK), default=event.pk)
+        if event.source != Source.WEBHOOK or event.pk != first:
+            return None
+        return next((t for t in self.twins if _is_vague(t) and _same_happening(t.pk) not in self._spent), None)
+
+
+def _told_of(events: Sequence[AdapterEvent]) -> dict[tuple[uuid.UUID, str], _Happening]:
+    found: dict[tuple[uuid.UUID, str], _Happening] = defaultdict(_Happening)
+    if events:
+        rows = AdapterEvent.objects.filter(
+            connection_id__in={e.connection_id for e in events}, happening__in={e.happening for e in events}
+        ).exclude(delivery_status=DeliveryStatus.DEAD)
+        needed = ("connection_id", "happening", "source", "signal_type", "signal_id", "delivery_status")
+        for row in rows.only(*needed, "ignored_reason"):
+            found[row.connection_id, row.happening].add(row)
+    return found
+
+
 def _supersedes(twin: AdapterEvent, event: AdapterEvent) -> bool:
     if (twin.source == Source.WEBHOOK) == (event.source == Source.WEBHOOK):
         return False
     if twin.signal_type != event.signal_type:
-        # Such a webhook never gives way to the poll, so the poll may give way before the webhook is delivered.
+        # Such a webhook gives way to no poll that waits, so the poll may give way before the webhook is delivered.
         return twin.source == Source.WEBHOOK
     return twin.delivery_status in (DeliveryStatus.DELIVERED, DeliveryStatus.IGNORED) or twin.pk < event.pk
+
+
+def _is_vague(row: AdapterEvent) -> bool:
+    """Whether it was read from a list, which knows no more than a change, and is delivered."""
+    polled = row.source in (Source.POLL, Source.BACKFILL)
+    return polled and row.delivery_status == DeliveryStatus.DELIVERED and row.signal_type.endswith("_updated")
+
+
+def _same_happening(told_by: uuid.UUID) -> str:
+    return f"Same happening as event {told_by}."
 
 
 def _deliver_tenant(

@@ -240,6 +240,31 @@ def test_a_webhook_after_its_poll_gives_way_only_to_the_same_type(pm3: Pm3Stub) 
     assert stored(4).delivery_status == "delivered"
 
 
+def test_a_poll_that_knew_only_of_a_change_stands_for_one_webhook_of_it(pm3: Pm3Stub) -> None:
+    connection = make_connection()
+    record(connection, [issue(1, happening="h", signal_type=SignalType.ISSUE_UPDATED)], Source.POLL)
+    deliver_batch()
+    told = [issue(2, happening="h", signal_type=SignalType.ISSUE_ASSIGNED)]
+    told += [issue(3, happening="h", signal_type=SignalType.ISSUE_LABELED)]
+    for event in told:
+        record(connection, [event], Source.WEBHOOK)
+        deliver_batch()
+    assert [stored(number).delivery_status for number in (1, 2, 3)] == ["delivered", "ignored", "delivered"]
+    assert str(stored(1).pk) in stored(2).ignored_reason
+    assert len(pm3.signals) == 2
+
+
+def test_two_webhooks_of_a_polled_change_in_one_batch_are_one_signal_more(pm3: Pm3Stub) -> None:
+    connection = make_connection()
+    record(connection, [issue(1, happening="h", signal_type=SignalType.ISSUE_UPDATED)], Source.POLL)
+    deliver_batch()
+    types = (SignalType.ISSUE_ASSIGNED, SignalType.ISSUE_LABELED)
+    both = [issue(number, happening="h", signal_type=name) for number, name in enumerate(types, start=2)]
+    record(connection, both, Source.WEBHOOK)
+    assert deliver_batch().superseded == 1
+    assert len(pm3.signals) == 2
+
+
 def test_a_poll_gives_way_to_a_webhook_that_another_webhook_tells(pm3: Pm3Stub) -> None:
     connection = make_connection()
     record(connection, [issue(1, happening="h1", signal_type=None, ignored_reason="told elsewhere")], Source.WEBHOOK)

@@ -70,9 +70,9 @@ def _drop_superseded(batch: Batch, done: Delivered) -> list[AdapterEvent]:
 
     A polled event gives way to any webhook of the same happening, because the webhook says more, even where
     it says that another webhook tells it; a webhook gives way to a polled event of the same signal type
-    that came first or is already delivered. A list shows states: where the delivered poll knew only that something
-    was updated, it stands for one webhook of that happening, whatever this one says. What was delivered before is
-    asked for again, so it goes again.
+    that came first or is already delivered. A list shows states: a polled event that knows only of an update gives
+    way to a polled one that knows which, and if it was delivered first it stands for one that does. What was delivered
+    before is asked for again, so it goes again.
     """
     told = _told_of([event for event in batch.events if event.happening and event.delivered_at is None])
     kept = []
@@ -111,11 +111,12 @@ class _Happening:
         for twin in self.twins:
             if _supersedes(twin, event):
                 return twin
-        # Two workers that look at once agree which of several webhooks it is: the first to come.
-        first = min((twin.pk for twin in self.twins if twin.source == Source.WEBHOOK), default=event.pk)
-        if event.source != Source.WEBHOOK or event.pk != first:
+        # Two workers that look at once agree which of several it is: the first to come.
+        first = min((twin.pk for twin in self.twins if not _is_vague(twin)), default=event.pk)
+        if _is_vague(event) or event.pk != first:
             return None
-        return next((t for t in self.twins if _is_vague(t) and _same_happening(t.pk) not in self._spent), None)
+        delivered = (t for t in self.twins if _is_vague(t) and t.delivery_status == DeliveryStatus.DELIVERED)
+        return next((twin for twin in delivered if _same_happening(twin.pk) not in self._spent), None)
 
 
 def _told_of(events: Sequence[AdapterEvent]) -> dict[tuple[uuid.UUID, str], _Happening]:
@@ -131,7 +132,9 @@ def _told_of(events: Sequence[AdapterEvent]) -> dict[tuple[uuid.UUID, str], _Hap
 
 
 def _supersedes(twin: AdapterEvent, event: AdapterEvent) -> bool:
-    if (twin.source == Source.WEBHOOK) == (event.source == Source.WEBHOOK):
+    if twin.source != Source.WEBHOOK and event.source != Source.WEBHOOK:
+        return _is_vague(event) and not _is_vague(twin)
+    if twin.source == event.source:
         return False
     if twin.signal_type != event.signal_type:
         # Such a webhook gives way to no poll that waits, so the poll may give way before the webhook is delivered.
@@ -140,9 +143,8 @@ def _supersedes(twin: AdapterEvent, event: AdapterEvent) -> bool:
 
 
 def _is_vague(row: AdapterEvent) -> bool:
-    """Whether it was read from a list, which knows no more than a change, and is delivered."""
-    polled = row.source in (Source.POLL, Source.BACKFILL)
-    return polled and row.delivery_status == DeliveryStatus.DELIVERED and row.signal_type.endswith("_updated")
+    """Whether it was read from a list that knew no more than that something changed."""
+    return row.source in (Source.POLL, Source.BACKFILL) and row.signal_type.endswith("_updated")
 
 
 def _same_happening(told_by: uuid.UUID) -> str:

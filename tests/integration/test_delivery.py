@@ -254,6 +254,14 @@ def test_a_poll_that_knew_only_of_a_change_stands_for_one_webhook_of_it(pm3: Pm3
     assert len(pm3.signals) == 2
 
 
+def test_of_two_lists_the_one_that_knows_what_changed_tells_it(pm3: Pm3Stub) -> None:
+    connection = make_connection()
+    record(connection, [issue(1, happening="h", signal_type=SignalType.ISSUE_UPDATED)], Source.POLL)
+    record(connection, [issue(2, happening="h", signal_type=SignalType.ISSUE_COMMENTED)], Source.POLL)
+    assert deliver_batch().superseded == 1
+    assert [stored(number).delivery_status for number in (1, 2)] == ["ignored", "delivered"]
+
+
 def test_two_webhooks_of_a_polled_change_in_one_batch_are_one_signal_more(pm3: Pm3Stub) -> None:
     connection = make_connection()
     record(connection, [issue(1, happening="h", signal_type=SignalType.ISSUE_UPDATED)], Source.POLL)

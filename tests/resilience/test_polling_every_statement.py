@@ -1,4 +1,4 @@
-"""A poll killed at every statement boundary, one after the other: the oracle set, each item once, the ledger adds up."""
+"""A poll killed at every statement boundary, one after the other: the oracle set, each once, the ledger adds up."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def fresh_world(server: Server) -> ShiftingSource:
 
 
 def killed_at(number: int, claim: Claim) -> tuple[int, bool]:
-    """Poll in a process of its own that dies at the boundary of that number; the boundaries passed, and whether it died.
+    """Poll in a process of its own that dies at the boundary of that number; how many it passed, and whether it died.
 
     A boundary lies before each statement, and before and after each commit.
     """
@@ -89,14 +89,15 @@ def _die_at(number: int, writer: int) -> None:
         boundary()
         return call(sql, params, many, context)
 
-    commit = database._commit
+    backend: Any = database
+    commit = backend._commit
 
     def committed() -> None:
         boundary()
         commit()
         boundary()
 
-    database._commit = committed  # type: ignore[method-assign]
+    backend._commit = committed
     database.execute_wrappers.append(execute)
 
 

@@ -7,3 +7,23 @@ PROVIDER_CALLS = Counter(
     "Calls to providers by outcome: ok, or the category of the error.",
     ["provider", "tenant", "outcome"],
 )
+USAGE_NOT_RECORDED = Counter(
+    "integration_budget_usage_lost_total",
+    "Runs whose usage the budget service was not told of; cause is not_sent or not_taken.",
+    ["tenant", "cause"],
+)
+QUOTA_PAUSES = Counter(
+    "integration_quota_pauses_total",
+    "Times a call waited a moment for a provider's quota instead of being refused; causes as for refusals.",
+    ["provider", "traffic", "cause"],
+)
+QUOTA_REFUSALS = Counter(
+    "integration_quota_refusals_total",
+    "Calls not sent because of a provider's quota; cause is spent, busy, asked (by the provider) or refused (by it).",
+    ["provider", "tenant", "traffic", "cause"],
+)
+INCIDENTS_RAISED = Counter(
+    "integration_incidents_raised_total",
+    "Incidents opened, or opened again, by cause (connections.incidents.Cause).",
+    ["provider", "tenant", "cause"],
+)

@@ -8,21 +8,20 @@ request carries a credential.
 
 from __future__ import annotations
 
-import email.utils
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
 from requests_hardened.ip_filter_adapter import IPFilterAdapter
+from urllib3.exceptions import NewConnectionError
 from urllib3.util.retry import Retry
 
 from providers.answers import AnswerTooLarge, PlainSession, read_body
 from providers.deadline import Deadline, timed_pools
-from providers.document import moment_of, parse_json
+from providers.document import parse_json
 from providers.errors import (
     AuthFailed,
     Misconfigured,
@@ -33,15 +32,15 @@ from providers.errors import (
     Rejected,
     Unreachable,
 )
-from providers.manifest import RateLimitHeaders
 from providers.outbound import DEFAULT_PORTS, OutboundPolicy
+from providers.quotas import RateLimitHeaders
+from providers.waits import retry_after, share_left, until_reset
 
 CONNECT_TIMEOUT_SECONDS = 5.0
 READ_TIMEOUT_SECONDS = 20.0
 ANSWER_TIMEOUT_SECONDS = 60.0
 MAX_RESPONSE_BYTES = 20 * 1024 * 1024
 MAX_REDIRECTS = 3
-MAX_RETRY_AFTER_SECONDS = 24 * 3600.0
 USER_AGENT = "integration-adapters/1.0"
 
 # Only a connection that never opened is tried again here: nothing was sent, so nothing can be done twice.
@@ -92,12 +91,30 @@ class Response:
         return ""
 
 
+class Passage(Protocol):
+    """A call that was let through. Told exactly once how it ended, and never raises."""
+
+    def answered(self, status: int, headers: Mapping[str, str], *, limited: bool) -> None:
+        """It was answered; ``limited``: the provider refused it for its rate limits. Header names are lower case."""
+
+    def unanswered(self, *, sent: bool) -> None:
+        """No usable answer came; ``sent`` false: the provider never saw the request."""
+
+
+class Gate(Protocol):
+    """Decides over every single request before it is sent."""
+
+    def enter(self, method: str, path: str) -> Passage:
+        """Let a request to this path of the URL pass. Raises ``QuotaSpent``; may pause for a moment first."""
+
+
 class ProviderClient:
     """HTTP calls of one connection. Use as a context manager; not shared between threads.
 
     ``observe`` is told the outcome of every call: ``ok`` or the category of its error. By ``deadline`` all calls
     together are over, or a few seconds later where connecting is slow: what is not complete then, or was not begun,
-    is ``OutOfTime``.
+    is ``OutOfTime``. Each request passes the ``gate`` first, a redirect's too. ``quota_left`` is the share of the
+    provider's quota that is left, and ``asked_to_wait`` the seconds of a Retry-After, if the last answer told it.
     """
 
     def __init__(
@@ -106,8 +123,10 @@ class ProviderClient:
         policy: OutboundPolicy,
         observe: Callable[[str], None] | None = None,
         deadline: Deadline | None = None,
+        gate: Gate | None = None,
     ) -> None:
         self._config = config
+        self._gate = gate
         self._deadline = deadline
         self._observe = observe or (lambda _outcome: None)
         self._policy = policy
@@ -122,6 +141,9 @@ class ProviderClient:
         self._session.mount("https://", _adapter(https=True, trusted=allowed, deadline=deadline))
         self._session.mount("http://", _adapter(https=False, trusted=allowed, deadline=deadline))
         self.requests_made = 0
+        self.quota_left: float | None = None
+        self.asked_to_wait: float | None = None
+        self._sent = False
 
     @property
     def account_path(self) -> str:
@@ -174,13 +196,30 @@ class ProviderClient:
         url = _joined(self._base, path if path.startswith(("http://", "https://")) else path.lstrip("/"))
         for _ in range(MAX_REDIRECTS + 1):
             self._refuse_foreign(url)
-            answer = self._exchange(method, url, **kwargs)
-            self._classify(answer)
-            location = answer.headers.get("location", "")
-            if answer.status not in (301, 302, 307, 308) or not location:
-                return self._judge(answer)
-            url, kwargs["params"] = _joined(url, location), None
+            answer = self._pass(method, url, **kwargs)
+            if not _redirects(answer):
+                return answer
+            url, kwargs["params"] = _joined(url, answer.headers["location"]), None
         raise ProviderFault("The provider redirects in a circle.")
+
+    def _pass(self, method: str, url: str, **kwargs: Any) -> Response:
+        """One exchange, through the gate, which learns from it. Raises what the answer means."""
+        passage = self._gate.enter(method, urlsplit(url).path) if self._gate is not None else None
+        self._sent = False
+        try:
+            answer = self._exchange(method, url, **kwargs)
+            error = self._refusal(answer)
+        except BaseException:
+            if passage is not None:
+                passage.unanswered(sent=self._sent)
+            raise
+        self.quota_left = share_left(self._config.rate_limit_headers, answer.headers)
+        self.asked_to_wait = retry_after(answer.headers)
+        if passage is not None:
+            passage.answered(answer.status, answer.headers, limited=isinstance(error, RateLimited))
+        if error is not None:
+            raise error
+        return answer
 
     def _refuse_foreign(self, url: str) -> None:
         # A next-page link or redirect to another origin would carry the credential there.
@@ -193,6 +232,7 @@ class ProviderClient:
         if self._deadline is not None and self._deadline.left() <= 0:
             raise OutOfTime("The time for this was over before the provider could be asked.")
         self.requests_made += 1
+        self._sent = True
         try:
             with self._session.request(
                 method,
@@ -211,10 +251,13 @@ class ProviderClient:
         except AnswerTooLarge:
             raise ProviderFault("The provider's answer is too large.") from None
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema):
+            self._sent = False
             raise Misconfigured("The base URL is not a usable address.") from None
         except (requests.exceptions.InvalidHeader, UnicodeError):
+            self._sent = False
             raise Misconfigured("The credential holds characters that cannot be sent.") from None
         except requests.exceptions.RequestException as error:
+            self._sent = not _never_opened(error)
             if type(error).__name__ == "InvalidIPAddress":
                 raise Misconfigured("The base URL leads to a private address, which is not allowed.") from None
             if self._deadline is not None and self._deadline.left() <= 0:
@@ -225,59 +268,47 @@ class ProviderClient:
     def _at_most(self, seconds: float) -> float:
         return seconds if self._deadline is None else self._deadline.allows(seconds)
 
-    def _classify(self, answer: Response) -> None:
+    def _refusal(self, answer: Response) -> ProviderError | None:
+        """What the answer means if it is no success: the provider's own words first, then the table."""
         special = self._config.classify(answer) if self._config.classify is not None else None
         if isinstance(special, RateLimited) and special.retry_after_seconds is None:
-            special.retry_after_seconds = _retry_after(answer) or self._quota_reset(answer)
-        if special is not None:
-            raise special
+            special.retry_after_seconds = retry_after(answer.headers) or self._quota_reset(answer)
+        return special or self._by_status(answer)
 
-    def _judge(self, answer: Response) -> Response:
-        """The table of outcomes: below 300 and 304 return, the rest raise."""
+    def _by_status(self, answer: Response) -> ProviderError | None:
+        """The table of outcomes: below 300, 304 and redirects are none."""
         status = answer.status
-        if status < 300 or status == 304:
-            return answer
-        wait = _retry_after(answer)
+        if status < 300 or status == 304 or _redirects(answer):
+            return None
+        wait = retry_after(answer.headers)
         if status == 429 or (status == 403 and self._says_throttled(answer)):
             # Only here: a quota's reset is told with every answer, and a fault passes sooner.
             wait = wait if "retry-after" in answer.headers else self._quota_reset(answer)
-            raise RateLimited("The provider's rate limit is reached.", status=status, retry_after_seconds=wait)
+            return RateLimited("The provider's rate limit is reached.", status=status, retry_after_seconds=wait)
         if status in (401, 403):
-            raise AuthFailed(f"The provider refused the credential ({status}).", status=status)
+            return AuthFailed(f"The provider refused the credential ({status}).", status=status)
         if status == 408 or status >= 500:
-            raise ProviderFault(f"The provider failed ({status}).", status=status, retry_after_seconds=wait)
-        raise Rejected(f"The provider refused the request ({status}).", status=status)
+            return ProviderFault(f"The provider failed ({status}).", status=status, retry_after_seconds=wait)
+        return Rejected(f"The provider refused the request ({status}).", status=status)
+
+    def _quota_reset(self, answer: Response) -> float | None:
+        return until_reset(self._config.rate_limit_headers, answer.headers)
 
     def _says_throttled(self, answer: Response) -> bool:
         remaining = self._config.rate_limit_headers.remaining
         return "retry-after" in answer.headers or bool(remaining and answer.headers.get(remaining) == "0")
 
-    def _quota_reset(self, answer: Response) -> float | None:
-        """Seconds until the quota is whole again, in the form the provider's manifest names."""
-        limits, now = self._config.rate_limit_headers, time.time()
-        reset = answer.headers.get(limits.reset, "")
-        if limits.reset_format == "iso8601":
-            moment = moment_of(reset)
-            return _as_wait(moment.timestamp() - now if moment else None)
-        if not (reset.isascii() and reset.isdigit()):
-            return None
-        if limits.reset_format == "delta_seconds":
-            return _as_wait(float(reset))
-        return _as_wait(float(reset) / (1000 if limits.reset_format == "epoch_milliseconds" else 1) - now)
+
+def _redirects(answer: Response) -> bool:
+    return answer.status in (301, 302, 307, 308) and bool(answer.headers.get("location"))
 
 
-def _retry_after(answer: Response) -> float | None:
-    """Seconds to wait: Retry-After in either form (RFC 9110, 10.2.3)."""
-    value = answer.headers.get("retry-after", "").strip()
-    if value.isascii() and value.isdigit():
-        return _as_wait(float(value))
-    date = _http_date(value) if value else None
-    return _as_wait(date - time.time() if date is not None else None)
-
-
-def _as_wait(seconds: float | None) -> float | None:
-    # Zero or a past time is no hint, not an invitation to try at once.
-    return min(seconds, MAX_RETRY_AFTER_SECONDS) if seconds and seconds > 0 else None
+def _never_opened(error: requests.exceptions.RequestException) -> bool:
+    """Whether there was no connection on which anything could have been sent."""
+    if isinstance(error, requests.exceptions.ConnectTimeout) or type(error).__name__ == "InvalidIPAddress":
+        return True
+    cause = error.args[0] if error.args else None
+    return isinstance(getattr(cause, "reason", cause), NewConnectionError)
 
 
 def _adapter(*, https: bool, trusted: bool, deadline: Deadline | None) -> HTTPAdapter:
@@ -305,11 +336,3 @@ def _joined(base: str, reference: str) -> str:
         return urljoin(base, reference)
     except ValueError:
         raise ProviderFault("The provider points to an address that cannot be read.") from None
-
-
-def _http_date(value: str) -> float | None:
-    try:
-        parsed = email.utils.parsedate_tz(value)
-        return float(email.utils.mktime_tz(parsed)) if parsed else None
-    except (ValueError, OverflowError):
-        return None

@@ -10,19 +10,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Literal
+
+from providers.quotas import Quota as Quota
+from providers.quotas import RateLimitHeaders as RateLimitHeaders
 
 MIB = 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RateLimitHeaders:
-    """Names of the response headers that tell the state of a quota (lower case, empty if not sent)."""
-
-    limit: str = ""
-    remaining: str = ""
-    reset: str = ""
-    reset_format: Literal["epoch_seconds", "epoch_milliseconds", "iso8601", "delta_seconds"] = "epoch_seconds"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +33,9 @@ class Manifest:
     ``accepted_status`` … ``limited_status``: what to answer where the usual codes hurt.
     ``vendor_origins``: scheme and host of each address at which the provider itself answers, for one whose app has a
     shared door: what another address says of an account makes nobody's deliveries anybody's (``Identity.routes``).
+    ``quotas``: what it counts of our calls (``providers.quotas``); none: only its refusals are obeyed.
+    ``pause_seconds``: how long nobody calls after a refusal that names no time; it doubles with each, up to 15 minutes.
+    ``rate_limit_headers``: those a refusal is read by; without them, those of the first quota that has any.
     ``documentation``: vendor page the values come from.
     """
 
@@ -59,4 +54,11 @@ class Manifest:
     fault_status: int = 503
     limited_status: int = 429
     vendor_origins: tuple[str, ...] = ()
+    quotas: tuple[Quota, ...] = ()
+    pause_seconds: float = 1.0
     rate_limit_headers: RateLimitHeaders = field(default_factory=RateLimitHeaders)
+
+    def __post_init__(self) -> None:
+        if self.rate_limit_headers == RateLimitHeaders():
+            told = (quota.headers for quota in self.quotas if quota.headers != RateLimitHeaders())
+            object.__setattr__(self, "rate_limit_headers", next(told, self.rate_limit_headers))

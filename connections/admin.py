@@ -14,6 +14,7 @@ from django.utils.safestring import SafeString
 from connections.errors import ServiceError
 from connections.forms import WaiverForm, credential_fields, form_for
 from connections.history_admin import HistoryAdmin, HistoryInline
+from connections.incident_admin import IncidentAdmin, IncidentInline
 from connections.lifecycle import MOVES
 from connections.models import ConnectionStatus, IntegrationConnection
 from connections.services import (
@@ -49,7 +50,7 @@ from providers.console.verbs import verb
 from providers.models import IntegrationProvider, ProviderStatus
 from providers.verification import UnsignedScheme
 
-__all__ = ["ConnectionAdmin", "HistoryAdmin", "HistoryInline"]
+__all__ = ["ConnectionAdmin", "HistoryAdmin", "HistoryInline", "IncidentAdmin", "IncidentInline"]
 
 STATUS_COLOURS: dict[str, str] = {
     ConnectionStatus.PENDING_VERIFICATION: "info",
@@ -111,7 +112,7 @@ class ConnectionAdmin(ConsoleAdmin):
     search_fields = ("=connection_id", "=tenant_id", "^display_name")
     search_help_text = "Connection id or tenant, whole, or the beginning of the name."
     refusals = (*ConsoleAdmin.refusals, ServiceError)
-    inlines = (HistoryInline,)
+    inlines = (IncidentInline, HistoryInline)
     actions: Any = ("verify", "suspend", "resume")
     actions_row: Any = ("verify", "suspend", "resume")
     actions_detail: Any = ("verify", "suspend", "resume", "waive", "withdraw", "remove")

@@ -8,7 +8,7 @@ from typing import Any
 import uuid6
 from django.db import models
 
-from connections.tenancy import TenantQuerySet
+from connections.tenancy import TenantManager, TenantQuerySet
 from providers.models import IntegrationProvider
 
 
@@ -64,6 +64,7 @@ class IntegrationConnection(models.Model):
     )
     last_verified_at = models.DateTimeField(null=True, blank=True, help_text="Last successful verification.")
     last_success_at = models.DateTimeField(null=True, blank=True, help_text="Last successful call to the provider.")
+    last_webhook_at = models.DateTimeField(null=True, blank=True, help_text="Last verified webhook, to the minute.")
     last_error = models.TextField(blank=True, help_text="Last failure, in words a person can act on.")
     last_error_at = models.DateTimeField(null=True, blank=True, help_text="When it last failed.")
     consecutive_failures = models.PositiveIntegerField(default=0, help_text="Failed calls since the last success.")
@@ -210,6 +211,98 @@ class ConnectionHistory(models.Model):
 
     def __str__(self) -> str:
         return f"{self.operation} by {self.actor}"
+
+
+class IncidentStatus(models.TextChoices):
+    OPEN = "open", "Open"
+    RESOLVED = "resolved", "Resolved"
+
+
+class IncidentSeverity(models.TextChoices):
+    """The words signals use."""
+
+    INFO = "info", "Info"
+    WARNING = "warning", "Warning"
+    ERROR = "error", "Error"
+    CRITICAL = "critical", "Critical"
+
+
+class Incident(models.Model):
+    """Trouble of one connection that a person should know of, and what the alerting service was told of it.
+
+    The row is the message: while what the service was ``told`` is not the ``status``, it is due at ``next_attempt_at``.
+    """
+
+    incident_id = models.UUIDField(
+        primary_key=True, default=uuid6.uuid7, editable=False, help_text="Time-ordered (UUID 7); the id of its alert."
+    )
+    tenant_id = models.CharField(max_length=100, db_index=True, help_text="Tenant it belongs to.")
+    connection = models.ForeignKey(
+        IntegrationConnection, on_delete=models.CASCADE, related_name="incidents", help_text="What is in trouble."
+    )
+    cause = models.CharField(max_length=60, help_text="Kind of trouble, a short name such as provider_down.")
+    severity = models.CharField(max_length=20, choices=IncidentSeverity, help_text="How bad it is.")
+    summary = models.CharField(max_length=300, help_text="What is wrong, in one line.")
+    detail = models.TextField(blank=True, help_text="What is known of it and what a person can do; redacted.")
+    status = models.CharField(
+        max_length=20, choices=IncidentStatus, default=IncidentStatus.OPEN, help_text="Whether it is over."
+    )
+    current = models.BooleanField(
+        default=True, help_text="Whether the same trouble, should it come back, still belongs to this incident."
+    )
+    occurrences = models.PositiveBigIntegerField(default=0, help_text="How often it was raised.")
+    reopened = models.PositiveIntegerField(default=0, help_text="How often it came back shortly after its end.")
+    started_at = models.DateTimeField(help_text="First raised.")
+    last_seen_at = models.DateTimeField(help_text="Last raised.")
+    resolved_at = models.DateTimeField(null=True, blank=True, help_text="When it ended; empty while it is open.")
+    resolution = models.CharField(max_length=300, blank=True, help_text="Why it is over.")
+    told = models.CharField(
+        max_length=20,
+        choices=IncidentStatus,
+        blank=True,
+        help_text="Status the alerting service was last told; empty: nothing yet.",
+    )
+    offered = models.BooleanField(
+        default=False, help_text="Whether the alerting service may know of it: a message was begun."
+    )
+    alert_id = models.CharField(
+        max_length=100, blank=True, help_text="Id under which the alerting service keeps the alert."
+    )
+    attempts = models.PositiveIntegerField(default=0, help_text="Messages begun since the last that was taken.")
+    next_attempt_at = models.DateTimeField(
+        null=True, blank=True, help_text="When a message is due. While one is on its way: when its lease ends."
+    )
+    lease_token = models.UUIDField(null=True, blank=True, editable=False, help_text="Fencing token of the sender.")
+    last_send_error = models.CharField(
+        max_length=500, blank=True, help_text="Why the last message was not taken; empty if it was."
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = TenantManager()
+
+    class Meta:
+        db_table = "incidents"
+        ordering = ("-incident_id",)
+        constraints = [
+            models.UniqueConstraint(
+                fields=["connection", "cause"], condition=models.Q(current=True), name="incident_once_a_cause"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(status="resolved", resolved_at__isnull=False)
+                | models.Q(status="open", resolved_at__isnull=True, current=True),
+                name="incident_is_open_or_over",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["next_attempt_at"], condition=models.Q(next_attempt_at__isnull=False), name="incident_due"
+            ),
+            models.Index(fields=["cause"], condition=models.Q(status="open"), name="incident_open"),
+        ]
+
+    def __str__(self) -> str:
+        return self.summary
 
 
 def record_success(connection_id: Any, at: datetime) -> None:

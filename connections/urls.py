@@ -1,5 +1,6 @@
 from django.urls import path
 
+from connections.incident_views import IncidentViewSet
 from connections.views import ConnectionViewSet, OAuthAuthorize, OAuthCallback, WaiverViewSet
 
 urlpatterns = [
@@ -14,6 +15,7 @@ urlpatterns = [
         "v1/integrations/connections/<uuid:connection_id>/waiver",
         WaiverViewSet.as_view({"post": "create", "delete": "destroy"}),
     ),
+    path("v1/integrations/connections/<uuid:connection_id>/incidents", IncidentViewSet.as_view({"get": "list"})),
     path("v1/integrations/oauth/<slug:provider_id>/authorize", OAuthAuthorize.as_view()),
     path("v1/integrations/oauth/callback", OAuthCallback.as_view()),
 ]

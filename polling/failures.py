@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from django.db import transaction
-from django.db.models import Min, Sum
+from django.db.models import Min, Q, QuerySet, Sum
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from connections import history
 from connections.models import ConnectionStatus, IntegrationConnection, record_failure
-from polling import intervals
+from polling import intervals, outages, reading
 from polling.lease import from_now
 from polling.models import UNFINISHED, Backfill, PollingCursor
-from providers.errors import AuthFailed, Misconfigured, ProviderError, RateLimited
+from providers.errors import AuthFailed, Misconfigured, ProviderError, RateLimited, Unreachable
 
 REFUSALS_UNTIL_ERROR = 5
 ACTOR = "system:polling"
+# After a refusal that names no time.
+UNTOLD_PAUSE_SECONDS = 60.0
+# A stream that got no answer asks again so long after those that waited for it: each has its turn.
+BEHIND_SECONDS = 30.0
 
 
 def is_refusal(error: ProviderError) -> bool:
@@ -22,37 +27,72 @@ def is_refusal(error: ProviderError) -> bool:
     return isinstance(error, AuthFailed | Misconfigured)
 
 
-def note(connection: IntegrationConnection, error: ProviderError) -> None:
-    """Health, and what follows for the connection's other cursors."""
+def note(connection: IntegrationConnection, error: ProviderError, cursor: PollingCursor | None = None) -> None:
+    """Health, what follows for other cursors, and for people.
+
+    ``cursor`` is the row as it was before the run that failed, if it was one of live polling.
+    """
     record_failure(connection.pk, timezone.now(), str(error))
-    if isinstance(error, RateLimited) and error.retry_after_seconds:
-        _pause(connection, error.retry_after_seconds)
+    if isinstance(error, RateLimited):
+        _pause_credential(connection, error.retry_after_seconds or UNTOLD_PAUSE_SECONDS)
+    if isinstance(error, Unreachable) and cursor is not None:
+        _let_others_wait(connection, cursor)
     if is_refusal(error):
         _stop_spending(connection, error)
+    if cursor is not None:
+        outages.consider(connection, cursor, error.category, str(error))
 
 
-def _pause(connection: IntegrationConnection, seconds: float) -> None:
-    """A rate limit is the connection's: nothing of it that waits asks before the provider's time.
+def _let_others_wait(connection: IntegrationConnection, cursor: PollingCursor) -> None:
+    """Of streams that get no answer one asks at a time: each holds a worker until the call's time is over.
 
-    Cursors that were handed out but not read yet lose their lease, so they wait too.
+    The pause doubles with each call of the connection that fails, up to its own interval; a success of any stream
+    starts it anew. So one stream that never gets an answer costs the others the shortest pause, and no more.
     """
+    bounds = reading.bounds_of(connection)
+    backoff = intervals.after_failure(bounds, failures=connection.consecutive_failures + 1, retryable=True)
+    pause = min(backoff.seconds, bounds.clamp(bounds.base))
+    others = PollingCursor.objects.filter(connection=connection).exclude(pk=cursor.pk)
+    if _park(others, pause, outages.WAITS_FOR_AN_ANSWER):
+        behind = from_now(intervals.with_jitter(0, at_least=pause) + BEHIND_SECONDS)
+        PollingCursor.objects.filter(pk=cursor.pk, lease_token=None, next_poll_at__lt=behind).update(
+            next_poll_at=behind, updated_at=Now()
+        )
+
+
+def _pause_credential(connection: IntegrationConnection, seconds: float) -> None:
+    """A rate limit is the credential's: nothing that uses it asks before the provider's time."""
     until = min(seconds, intervals.LONGEST_WISH_SECONDS)
+    same = Q(pk=connection.pk)
+    if connection.auth_ref:
+        same |= Q(tenant_id=connection.tenant_id, provider_id=connection.provider_id, auth_ref=connection.auth_ref)
+    sharing = IntegrationConnection.objects.filter(same).values("pk")
+    _park(PollingCursor.objects.filter(connection__in=sharing), until, "the provider's rate limit is reached")
+    Backfill.objects.filter(
+        connection__in=sharing, status__in=UNFINISHED, lease_token=None, next_run_at__lt=from_now(until)
+    ).update(next_run_at=from_now(intervals.with_jitter(0, at_least=until)))
+
+
+def _park(cursors: QuerySet[PollingCursor], seconds: float, reason: str) -> int:
+    """Let those that would ask before then wait; returns how many.
+
+    Those that were handed out lose their lease, whenever it ends, so they wait too.
+    """
+    soon = Q(next_poll_at__lt=from_now(seconds)) | Q(lease_token__isnull=False)
     with transaction.atomic():
-        # Locked in one order and without waiting: two streams may hit the limit at the same moment.
+        # Locked in one order and without waiting: two streams may fail at the same moment.
         waiting = (
-            PollingCursor.objects.filter(connection=connection, active=True, next_poll_at__lt=from_now(until))
+            cursors.filter(soon, active=True)
             .order_by("cursor_id")
             .select_for_update(skip_locked=True)
             .values_list("pk", flat=True)
         )
-        PollingCursor.objects.filter(pk__in=list(waiting)).update(
-            next_poll_at=from_now(intervals.with_jitter(0, at_least=until)),
+        return PollingCursor.objects.filter(pk__in=list(waiting)).update(
+            next_poll_at=from_now(intervals.with_jitter(0, at_least=seconds)),
             lease_token=None,
-            interval_reason="the provider's rate limit is reached",
+            interval_reason=reason,
+            updated_at=Now(),
         )
-    Backfill.objects.filter(
-        connection=connection, status__in=UNFINISHED, lease_token=None, next_run_at__lt=from_now(until)
-    ).update(next_run_at=from_now(intervals.with_jitter(0, at_least=until)))
 
 
 def _stop_spending(connection: IntegrationConnection, error: ProviderError) -> None:
@@ -72,3 +112,4 @@ def _stop_spending(connection: IntegrationConnection, error: ProviderError) -> N
             history.record(
                 connection, "polling_stopped", actor=ACTOR, outcome="failed", detail=f"{error} Verify to go on."
             )
+            outages.stopped(connection, error.category, str(error))

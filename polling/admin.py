@@ -1,7 +1,8 @@
-"""Cursors and backfills: how far polling has read, what went wrong, and what of the past is being read."""
+"""Cursors: how far polling has read and what went wrong. Backfills have a file of their own."""
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
@@ -14,12 +15,13 @@ from unfold.widgets import UnfoldAdminSplitDateTimeWidget
 from connections.console import OfConnection
 from connections.errors import ServiceError
 from connections.models import ConnectionStatus
-from connections.service_form import ServiceForm
-from polling.backfill import cancel_backfill, start_backfill
-from polling.models import Backfill, BackfillStatus, PollingCursor
+from polling.backfill_admin import BackfillAdmin, BackfillInline
+from polling.cursor_moves import move_cursor
+from polling.models import PollingCursor
 from polling.services import poll_now
 from providers.console.base import ConsoleAdmin, EvidenceInline, actor_of
 from providers.console.display import (
+    EMPTY,
     age,
     column,
     error_line,
@@ -27,30 +29,29 @@ from providers.console.display import (
     label,
     link,
     moment,
-    progress,
+    note_line,
     span,
     text_block,
 )
 from providers.console.filters import (
-    ChoiceFilter,
     ConnectionFilter,
     ConnectionProviderFilter,
     DropdownFilter,
     Lookups,
-    MadeBetweenFilter,
-    MadeWithinFilter,
     TenantFilter,
 )
 from providers.console.verbs import verb
 
-STATUS_COLOURS: dict[str, str] = {
-    BackfillStatus.PENDING: "info",
-    BackfillStatus.RUNNING: "info",
-    BackfillStatus.COMPLETED: "success",
-    BackfillStatus.FAILED: "danger",
-    BackfillStatus.CANCELLED: "",
-}
-_STOPPABLE = (BackfillStatus.PENDING, BackfillStatus.RUNNING)
+__all__ = ["BackfillAdmin", "BackfillInline", "CursorAdmin", "CursorInline"]
+
+
+class MoveForm(forms.Form):
+    """Where live polling starts again."""
+
+    since = forms.SplitDateTimeField(
+        widget=UnfoldAdminSplitDateTimeWidget,
+        help_text="By the provider's clock, UTC; at most a year back and not in the future.",
+    )
 
 
 class HealthFilter(DropdownFilter):
@@ -69,13 +70,6 @@ class HealthFilter(DropdownFilter):
             case "off":
                 return queryset.filter(active=False)
         return queryset
-
-
-class BackfillStatusFilter(ChoiceFilter):
-    title = "status"
-    parameter_name = "status"
-    column = "status"
-    options = BackfillStatus
 
 
 class CursorDisplay:
@@ -97,6 +91,16 @@ class CursorDisplay:
     def due(self, cursor: PollingCursor) -> str | SafeString:
         return age(cursor.next_poll_at) if cursor.active else "–"
 
+    @column("seen after")
+    def seen(self, cursor: PollingCursor) -> str:
+        """From the provider's time of its newest event to ours."""
+        after = cursor.seen_after_seconds
+        return EMPTY if after is None else span(timedelta(seconds=after))
+
+    @column("why then")
+    def why(self, cursor: PollingCursor) -> str | SafeString:
+        return note_line(cursor.interval_reason if cursor.active else "")
+
     @column("last error")
     def trouble(self, cursor: PollingCursor) -> str | SafeString:
         return error_line(cursor.last_error if cursor.consecutive_failures else "", cursor.last_polled_at)
@@ -105,7 +109,7 @@ class CursorDisplay:
 class CursorInline(CursorDisplay, EvidenceInline):
     model = PollingCursor
     verbose_name_plural = "polling cursors"
-    fields = ("page", "partition", "health", "polled", "due", "events_total", "trouble")
+    fields = ("page", "partition", "health", "polled", "due", "why", "seen", "events_total", "trouble")
     readonly_fields = fields
 
     @column("stream")
@@ -123,6 +127,8 @@ class CursorAdmin(OfConnection, CursorDisplay, ConsoleAdmin):
         "tenant_id",
         "polled",
         "due",
+        "why",
+        "seen",
         "events_total",
         "trouble",
     )
@@ -132,7 +138,7 @@ class CursorAdmin(OfConnection, CursorDisplay, ConsoleAdmin):
     search_help_text = "Cursor id, connection id or tenant, whole."
     refusals = (*ConsoleAdmin.refusals, ServiceError)
     actions_row = ("poll_connection",)
-    actions_detail = ("poll_connection",)
+    actions_detail = ("poll_connection", "move")
     readonly_fields = (
         "health",
         "connection_link",
@@ -140,6 +146,7 @@ class CursorAdmin(OfConnection, CursorDisplay, ConsoleAdmin):
         "due_exactly",
         "succeeded",
         "brought",
+        "newest",
         "pause",
         "error_text",
         "position_json",
@@ -154,6 +161,7 @@ class CursorAdmin(OfConnection, CursorDisplay, ConsoleAdmin):
                     ("connection_link", "tenant_id"),
                     ("polled_exactly", "due_exactly", "pause"),
                     ("succeeded", "brought", "consecutive_failures"),
+                    ("newest", "seen"),
                     "error_text",
                 )
             },
@@ -175,7 +183,7 @@ class CursorAdmin(OfConnection, CursorDisplay, ConsoleAdmin):
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """A cursor is moved by reading, never by hand."""
+        """A cursor is moved by reading; by hand only with the verb that records it."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -190,6 +198,19 @@ class CursorAdmin(OfConnection, CursorDisplay, ConsoleAdmin):
     def poll_connection(self, request: HttpRequest, cursor: PollingCursor) -> str:
         poll_now(cursor.connection, actor=actor_of(request))
         return f"{cursor.connection} is due for polling now."
+
+    @verb(
+        "Move",
+        icon="history",
+        question="Live polling of this stream starts again at the time given, and tells of everything since then that "
+        "is not known yet. To read a window once without delaying what is new, start a backfill instead.",
+        available=lambda cursor: cursor.active,
+        danger=True,
+        form=MoveForm,
+    )
+    def move(self, request: HttpRequest, cursor: PollingCursor, *, since: datetime) -> str:
+        move_cursor(cursor, since, actor=actor_of(request))
+        return f"{cursor} is read again from {since:%Y-%m-%d %H:%M} on."
 
     @column("last poll")
     def polled_exactly(self, cursor: PollingCursor) -> str | SafeString:
@@ -207,6 +228,10 @@ class CursorAdmin(OfConnection, CursorDisplay, ConsoleAdmin):
     def brought(self, cursor: PollingCursor) -> str | SafeString:
         return moment(cursor.last_event_at)
 
+    @column("newest event, by the provider's time")
+    def newest(self, cursor: PollingCursor) -> str | SafeString:
+        return moment(cursor.newest_event_at)
+
     @column("interval")
     def pause(self, cursor: PollingCursor) -> str:
         return f"{cursor.interval_seconds} s{f' ({cursor.interval_reason})' if cursor.interval_reason else ''}"
@@ -222,162 +247,3 @@ class CursorAdmin(OfConnection, CursorDisplay, ConsoleAdmin):
     @column("tells of nothing older than")
     def live_from(self, cursor: PollingCursor) -> str | SafeString:
         return moment(cursor.started_from)
-
-
-class BackfillForm(ServiceForm):
-    """A window of the past to read."""
-
-    since = forms.SplitDateTimeField(widget=UnfoldAdminSplitDateTimeWidget, help_text="Start of the window, UTC.")
-    until = forms.SplitDateTimeField(widget=UnfoldAdminSplitDateTimeWidget, help_text="End of the window, UTC.")
-
-    class Meta:
-        model = Backfill
-        fields = ("connection", "since", "until")
-
-    def perform(self, cleaned: dict[str, Any]) -> Backfill:
-        return start_backfill(cleaned["connection"], cleaned["since"], cleaned["until"], actor=self.actor)
-
-
-class BackfillInline(EvidenceInline):
-    model = Backfill
-    verbose_name_plural = "backfills"
-    fields = ("page", "status_label", "bar", "trouble")
-    readonly_fields = fields
-
-    @column("window (UTC)")
-    def page(self, backfill: Backfill) -> SafeString:
-        return link("polling_backfill_change", backfill, backfill.pk)
-
-    @column("status")
-    def status_label(self, backfill: Backfill) -> SafeString:
-        return label(backfill.get_status_display(), STATUS_COLOURS[backfill.status])
-
-    @column("progress")
-    def bar(self, backfill: Backfill) -> SafeString:
-        return _bar(backfill)
-
-    @column("last error")
-    def trouble(self, backfill: Backfill) -> str | SafeString:
-        return error_line(backfill.last_error)
-
-
-@admin.register(Backfill)
-class BackfillAdmin(OfConnection, ConsoleAdmin):
-    list_display = ("window", "status_label", "connection_link", "tenant_id", "bar", "found", "trouble", "asked")
-    list_select_related = ("connection",)
-    list_filter = (
-        BackfillStatusFilter,
-        ConnectionProviderFilter,
-        TenantFilter,
-        ConnectionFilter,
-        MadeWithinFilter,
-        ("created_at", MadeBetweenFilter),
-    )
-    search_fields = ("=backfill_id", "=connection", "=tenant_id")
-    search_help_text = "Backfill id, connection id or tenant, whole."
-    refusals = (*ConsoleAdmin.refusals, ServiceError)
-    autocomplete_fields = ("connection",)
-    actions = ("cancel",)
-    actions_row = ("cancel",)
-    actions_detail = ("cancel",)
-    add_fieldsets = ((None, {"fields": ("connection", "since", "until")}),)
-    fieldsets = (
-        (
-            None,
-            {
-                "fields": (
-                    ("status_label", "connection_link", "tenant_id"),
-                    ("window", "requested_by"),
-                    "bar",
-                    ("pages", "found", "consecutive_failures"),
-                    "error_text",
-                    ("asked_exactly", "started", "completed"),
-                )
-            },
-        ),
-        ("Position", {"fields": ("position_json", "backfill_id")}),
-    )
-
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
-        if obj is not None:
-            return super().get_form(request, obj, change=change, **kwargs)
-        form = super().get_form(request, obj, change=change, **{**kwargs, "form": BackfillForm})
-        return type(form.__name__, (form,), {"actor": actor_of(request)})
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        if obj is None:
-            return ()
-        return [name for _, part in self.fieldsets for line in part["fields"] for name in _names(line)]
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nothing of a backfill is edited; it is cancelled."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: Any) -> None:
-        """The form's service has saved."""
-
-    @verb(
-        "Cancel",
-        icon="cancel",
-        question="Reading stops after the page in hand. Events found so far stay; the rest of the window is not read.",
-        available=lambda backfill: backfill.status in _STOPPABLE,
-    )
-    def cancel(self, request: HttpRequest, backfill: Backfill) -> str:
-        cancel_backfill(backfill, actor=actor_of(request))
-        return f"The backfill {backfill} is cancelled."
-
-    @column("window (UTC)")
-    def window(self, backfill: Backfill) -> str:
-        return f"{backfill} ({span(backfill.until - backfill.since)})"
-
-    @column("status")
-    def status_label(self, backfill: Backfill) -> SafeString:
-        return label(backfill.get_status_display(), STATUS_COLOURS[backfill.status])
-
-    @column("progress")
-    def bar(self, backfill: Backfill) -> SafeString:
-        return _bar(backfill)
-
-    @column("events")
-    def found(self, backfill: Backfill) -> str:
-        return f"{backfill.events_new} new of {backfill.events_found}"
-
-    @column("last error")
-    def trouble(self, backfill: Backfill) -> str | SafeString:
-        return error_line(backfill.last_error)
-
-    @column("asked")
-    def asked(self, backfill: Backfill) -> str | SafeString:
-        return age(backfill.created_at)
-
-    @column("last error")
-    def error_text(self, backfill: Backfill) -> str | SafeString:
-        return text_block(backfill.last_error)
-
-    @column("asked")
-    def asked_exactly(self, backfill: Backfill) -> str | SafeString:
-        return moment(backfill.created_at)
-
-    @column("started")
-    def started(self, backfill: Backfill) -> str | SafeString:
-        return moment(backfill.started_at)
-
-    @column("completed")
-    def completed(self, backfill: Backfill) -> str | SafeString:
-        return moment(backfill.completed_at)
-
-    @column("position, in the adapter's words")
-    def position_json(self, backfill: Backfill) -> str | SafeString:
-        return json_block(backfill.position)
-
-
-def _bar(backfill: Backfill) -> SafeString:
-    percent = 100 if backfill.status == BackfillStatus.COMPLETED else backfill.progress_percent
-    return progress(percent, f"{backfill.parts_done} of {backfill.parts_total} parts, {backfill.pages} pages")
-
-
-def _names(line: Any) -> tuple[str, ...]:
-    return line if isinstance(line, tuple) else (line,)

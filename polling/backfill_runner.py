@@ -1,10 +1,10 @@
-"""One run of one backfill: a few pages on from its own position, part after part."""
+"""One run of one backfill: some pages on from its own place, slice after slice, part after part."""
 
 from __future__ import annotations
 
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -17,15 +17,16 @@ from connections.models import ConnectionStatus
 from connections.runtime import adapter_for, client_for
 from events.models import Source
 from events.services import record
-from polling import failures, intervals, lease, reading
-from polling.cursors import Part, parts_of
+from polling import backfill_live, backfill_pace, failures, intervals, lease, reading
+from polling.backfill_plan import Place, Plan
 from polling.lease import LeaseLost, from_now
 from polling.metrics import POLLS
-from polling.models import UNFINISHED, Backfill, BackfillStatus, PollOutcome
+from polling.models import UNFINISHED, Backfill, BackfillPurpose, BackfillStatus, PollOutcome
 from polling.runner import LEASE_LOST, NOT_POLLED, RunResult
 from providers import registry
 from providers.canonical import JSON
-from providers.errors import Misconfigured, ProviderError, RateLimited
+from providers.errors import Misconfigured, ProviderError, QuotaSpent, RateLimited, StaleMark
+from providers.quotas import Traffic
 from providers.spi import Page, Window
 
 log = structlog.get_logger(__name__)
@@ -34,10 +35,16 @@ log = structlog.get_logger(__name__)
 FAILURES_UNTIL_GIVEN_UP = 8
 REFUSALS_UNTIL_GIVEN_UP = 3
 UNREAD_TOLD = 10
+# While live polling waits, one page a run and this long until the next one.
+GIVE_WAY_SECONDS = 10.0
+TRAFFIC: dict[str, Traffic] = {BackfillPurpose.ASKED: Traffic.BACKFILL, BackfillPurpose.REPAIR: Traffic.REPAIR}
 
 
-def run_once(backfill_id: uuid.UUID, lease_token: uuid.UUID, *, pages: int) -> RunResult:
-    """Read up to ``pages`` pages on from where the backfill stands, if ``lease_token`` still holds it."""
+def run_once(backfill_id: uuid.UUID, lease_token: uuid.UUID, *, pages: int, seconds: float | None = None) -> RunResult:
+    """Read up to ``pages`` pages on from where the backfill stands, if ``lease_token`` still holds it.
+
+    ``seconds``: how long new pages may be begun; never longer than a run may last. One page is always read.
+    """
     backfill = (
         Backfill.objects.select_related("connection")
         .filter(pk=backfill_id, lease_token=lease_token, status__in=UNFINISHED)
@@ -45,7 +52,7 @@ def run_once(backfill_id: uuid.UUID, lease_token: uuid.UUID, *, pages: int) -> R
     )
     if backfill is None:
         return RunResult(LEASE_LOST)
-    run = _Run(backfill, pages)
+    run = _Run(backfill, pages, min(lease.run_seconds(), seconds or lease.run_seconds()))
     try:
         run.go()
     except LeaseLost:
@@ -64,135 +71,130 @@ def run_once(backfill_id: uuid.UUID, lease_token: uuid.UUID, *, pages: int) -> R
     return run.result
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """The part being read and where its next page starts."""
-
-    part: Part
-    page: JSON
-
-
 class _Run:
-    def __init__(self, backfill: Backfill, pages: int) -> None:
+    def __init__(self, backfill: Backfill, pages: int, seconds: float) -> None:
         self.result = RunResult()
         self._backfill = backfill
         self._connection = backfill.connection
         self._token = backfill.lease_token
         self._pages = pages
-        self._parts: list[Part] = []
-        self._place: _Place | None = None
+        self._ends_at = time.monotonic() + seconds
+        self._pace = backfill_pace.noted(backfill.pace, backfill.updated_at, backfill.share_done)
         self._unread: list[str] = list(backfill.position.get("unread", []))
+        self._plan: Plan | None = None
+        self._place: Place | None = None
 
     def go(self) -> None:
         if not reading.may_poll(self._connection):
             self._stand_down()
             return
-        decision = reading.ask_budget(self._connection)
+        self._write({"last_run_at": Now()}, release=False)
+        decision = reading.ask_budget(self._connection, TRAFFIC[self._backfill.purpose])
         if not decision.allowed:
             self.result.outcome, self.result.error = PollOutcome.BUDGET, decision.reason
-            self._pause(decision.reason, decision.retry_after_seconds)
+            self._wait(decision.reason, decision.retry_after_seconds)
             return
         try:
             with reading.every_failure_told(self._connection, "backfill"):
-                self._find_place()
-                self._read()
+                self._plan = self._planned()
+                self._place = self._plan.stored()
+                self._read(self._plan)
+        except QuotaSpent as spent:
+            self.result.outcome, self.result.error = PollOutcome.BUDGET, str(spent)
+            self._wait(str(spent), spent.retry_after_seconds or GIVE_WAY_SECONDS)
         except ProviderError as error:
             self._fail(error)
 
-    def _find_place(self) -> None:
-        """The stored place; or the part after it, if the settings no longer name that one."""
+    def _planned(self) -> Plan:
         try:
-            adapter = adapter_for(self._connection)
+            return Plan(self._backfill, adapter_for(self._connection))
         except registry.UnknownProvider:
             raise Misconfigured("This deployment has no adapter for the provider.") from None
-        self._parts = sorted(parts_of(adapter, self._connection.settings))
-        position = self._backfill.position
-        if "stream" not in position:
-            self._place = self._start_of(self._parts)
-            return
-        part = (str(position["stream"]), str(position["partition"]))
-        self._place = _Place(part, position["page"]) if part in self._parts else self._after(part)
 
-    def _after(self, part: Part) -> _Place | None:
-        return self._start_of([later for later in self._parts if later > part])
-
-    def _start_of(self, parts: list[Part]) -> _Place | None:
-        return _Place(parts[0], {}) if parts else None
-
-    def _read(self) -> None:
+    def _read(self, plan: Plan) -> None:
         if self._place is None:
-            self._write(self._progress(None), release=True)
+            self._write(self._progress(plan, None), release=True)
             self.result.outcome = PollOutcome.COMPLETED
             return
-        window = Window(since=self._backfill.since, until=self._backfill.until)
-        ends_at = time.monotonic() + lease.run_seconds()
+        credential = backfill_live.sharing_credential(self._connection)
         seen = [self._place.page]
-        with client_for(self._connection) as client:
+        with client_for(self._connection, TRAFFIC[self._backfill.purpose]) as client:
             while self._place is not None:
-                stream, partition = self._place.part
-                page = reading.stream_of(self._connection, stream).page(
+                place = self._place
+                page = reading.stream_of(self._connection, place.part[0]).page(
                     client,
-                    partition=partition,
+                    partition=place.part[1],
                     settings=self._connection.settings,
-                    position=self._place.page,
-                    window=window,
+                    position=place.page,
+                    window=Window(since=place.since, until=place.until),
                 )
                 self.result.requests = client.requests_made
                 if reading.repeats(page, seen):
                     raise reading.repeated_page()
-                following = _Place(self._place.part, page.position) if page.more else self._after(self._place.part)
-                wish = page.poll_after_seconds if page.more and page.poll_after_seconds else 0.0
-                full = self.result.pages + 1 >= self._pages or time.monotonic() >= ends_at
-                stop = following is None or full or wish > 0
-                self._commit(page, following, stop=stop, wish=wish)
-                if stop:
+                following = plan.after(place, page)
+                if self._commit(plan, page, following, gives_way=self._gives_way(credential)):
                     return
                 seen = [*seen, page.position] if page.more else [{}]
                 self._place = following
 
-    def _commit(self, page: Page, following: _Place | None, *, stop: bool, wish: float) -> None:
-        """A page's events and the place after it: both, or neither if the lease is lost."""
+    def _gives_way(self, credential: list[uuid.UUID]) -> bool:
+        """A repair is as urgent as live polling; what was asked for is not."""
+        asked = self._backfill.purpose == BackfillPurpose.ASKED
+        return asked and backfill_live.live_polling_waits(credential)
+
+    def _commit(self, plan: Plan, page: Page, following: Place | None, *, gives_way: bool) -> bool:
+        """A page's events and the place after it: both, or neither if the lease is lost. Returns whether to stop."""
+        wish = page.poll_after_seconds if page.more and page.poll_after_seconds else 0.0
+        full = self.result.pages + 1 >= self._pages or time.monotonic() >= self._ends_at
+        stop = following is None or full or gives_way or wish > 0
         with transaction.atomic():
             new = record(self._connection, page.events, Source.BACKFILL).new
-            values = self._progress(following) | {
+            values = self._progress(plan, following) | {
                 "pages": F("pages") + 1,
                 "events_found": F("events_found") + len(page.events),
                 "events_new": F("events_new") + new,
                 "started_at": Coalesce("started_at", Now()),
                 "consecutive_failures": 0,
+                "pace": self._pace,
             }
             if stop:
-                values["next_run_at"] = from_now(intervals.with_jitter(0, at_least=wish))
+                wait = max(wish, GIVE_WAY_SECONDS if gives_way else 0.0)
+                values["next_run_at"] = from_now(intervals.with_jitter(0, at_least=wait))
+                values["waiting_for"] = _why(following, gives_way, wish)
             self._write(values, release=stop)
         self._backfill.consecutive_failures = 0
         self.result.pages += 1
         self.result.events_found += len(page.events)
         self.result.events_new += new
         self.result.outcome = PollOutcome.CONTINUES if following else PollOutcome.COMPLETED
+        return stop
 
-    def _progress(self, following: _Place | None) -> dict[str, Any]:
+    def _progress(self, plan: Plan, following: Place | None) -> dict[str, Any]:
         """Where it stands when ``following`` is next; with nothing left, how it ended."""
-        values: dict[str, Any] = {"parts_total": len(self._parts), "last_error": ""}
+        values: dict[str, Any] = {"parts_total": len(plan.parts), "last_error": "", "waiting_for": ""}
         if following is not None:
-            stream, partition = following.part
-            position = {"stream": stream, "partition": partition, "page": following.page}
             return values | {
                 "status": BackfillStatus.RUNNING,
-                "parts_done": self._parts.index(following.part),
-                "position": position | ({"unread": self._unread} if self._unread else {}),
+                "parts_done": plan.parts.index(following.part),
+                "share_done": plan.share(following),
+                "position": self._stored(following),
             }
-        if self._unread:
-            told = "; ".join(self._unread[:UNREAD_TOLD])
-            values |= {"status": BackfillStatus.FAILED, "last_error": f"Not read: {told}"}
-        else:
-            values |= {"status": BackfillStatus.COMPLETED}
-        done = len(self._parts) - len(self._unread)
-        return values | {"parts_done": max(done, 0), "completed_at": Now()}
+        done = max(len(plan.parts) - len(self._unread), 0)
+        values |= {"parts_done": done, "completed_at": Now()}
+        if not self._unread:
+            return values | {"status": BackfillStatus.COMPLETED, "share_done": 1.0}
+        told = "; ".join(self._unread[:UNREAD_TOLD])
+        share = done / max(len(plan.parts), 1)
+        return values | {"status": BackfillStatus.FAILED, "share_done": share, "last_error": f"Not read: {told}"}
+
+    def _stored(self, place: Place) -> JSON:
+        return place.position() | ({"unread": self._unread} if self._unread else {})
 
     def _fail(self, error: ProviderError) -> None:
         """Wait and try again; after some failures in a row leave the part unread. A rate limit is only a pause."""
         self.result.outcome, self.result.error = error.category, str(error)
-        failed = self._backfill.consecutive_failures + (0 if isinstance(error, RateLimited) else 1)
+        limited = isinstance(error, RateLimited)
+        failed = self._backfill.consecutive_failures + (0 if limited else 1)
         if failed >= (FAILURES_UNTIL_GIVEN_UP if error.retryable else REFUSALS_UNTIL_GIVEN_UP):
             self._write(self._given_up(error), release=True)
         else:
@@ -203,36 +205,52 @@ class _Run:
                 provider_wish=error.retry_after_seconds,
             )
             wait = intervals.with_jitter(interval.seconds, at_least=error.retry_after_seconds or 0.0)
-            values = {
-                "next_run_at": from_now(wait),
-                "consecutive_failures": failed,
-                "last_error": str(error)[:1000],
-            }
-            self._write(values, release=True)
+            told = {"waiting_for": str(error)[:1000]} if limited else {"last_error": str(error)[:1000]}
+            values: dict[str, Any] = {"next_run_at": from_now(wait), "consecutive_failures": failed}
+            values["waiting_for"] = interval.reason
+            if isinstance(error, StaleMark) and self._place is not None:
+                values["position"] = self._stored(replace(self._place, page=dict(error.position)))
+            self._write(values | told, release=True)
         failures.note(self._connection, error)
 
     def _given_up(self, error: ProviderError) -> dict[str, Any]:
         """One part that cannot be read does not keep the others from being read."""
-        if self._place is None:
-            return {"status": BackfillStatus.FAILED, "completed_at": Now(), "last_error": str(error)[:1000]}
-        self._unread.append(f"{' '.join(self._place.part).strip()} ({error})"[:300])
-        values = self._progress(self._after(self._place.part)) | {"consecutive_failures": 0, "next_run_at": Now()}
+        if self._plan is None or self._place is None:
+            ended = {"status": BackfillStatus.FAILED, "completed_at": Now(), "waiting_for": ""}
+            return ended | {"last_error": str(error)[:1000]}
+        part = self._place.part
+        self._unread.append(f"{' '.join(part).strip()} ({error})"[:300])
+        values = self._progress(self._plan, self._plan.after_part(part))
+        values |= {"consecutive_failures": 0, "next_run_at": Now()}
         return values if "completed_at" in values else values | {"last_error": str(error)[:1000]}
 
     def _stand_down(self) -> None:
         """Wait while the connection is not polled; end with it if it was deleted."""
         self.result.outcome = NOT_POLLED
-        if self._connection.status != ConnectionStatus.DELETED:
-            self._pause("The connection is not polled now.", settings.POLL_INTERVAL_SECONDS)
+        status = self._connection.status
+        if status == ConnectionStatus.DELETED:
+            ended = {"status": BackfillStatus.CANCELLED, "completed_at": Now(), "waiting_for": ""}
+            self._write(ended | {"last_error": "The connection was deleted."}, release=True)
             return
-        values = {"status": BackfillStatus.CANCELLED, "completed_at": Now(), "last_error": "Connection deleted."}
-        self._write(values, release=True)
+        reason = "Polling is switched off for the connection."
+        if status != ConnectionStatus.ACTIVE:
+            reason = f"The connection is not active: {self._connection.get_status_display().lower()}."
+        # How long that takes is nobody's pace.
+        self._wait(reason, settings.POLL_INTERVAL_SECONDS, pace=[])
 
-    def _pause(self, reason: str, seconds: float) -> None:
-        wait = intervals.with_jitter(seconds, at_least=seconds)
-        self._write({"next_run_at": from_now(wait), "last_error": reason[:1000]}, release=True)
+    def _wait(self, reason: str, seconds: float, **values: Any) -> None:
+        due = from_now(intervals.with_jitter(seconds, at_least=seconds))
+        self._write({"next_run_at": due, "waiting_for": reason[:1000], **values}, release=True)
 
     def _write(self, values: dict[str, Any], *, release: bool) -> None:
-        # A cancelled backfill has lost its lease, whoever holds the token.
+        # One that was paused or cancelled has lost its lease, whoever holds the token.
         held = Backfill.objects.filter(pk=self._backfill.pk, lease_token=self._token, status__in=UNFINISHED)
         self._token = lease.write(held, values, due_field="next_run_at", release=release)
+
+
+def _why(following: Place | None, gives_way: bool, wish: float) -> str:
+    if following is None:
+        return ""
+    if gives_way:
+        return "Live polling goes first: one page at a time."
+    return f"The provider asked to wait {wish:.0f} s." if wish else ""

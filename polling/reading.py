@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import structlog
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
+from django.utils import timezone
 
 from connections.budget import Decision, budget
+from connections.budget_port import resource_type
 from connections.models import ConnectionStatus, IntegrationConnection
 from connections.runtime import adapter_for
 from polling.intervals import Bounds
@@ -17,9 +20,13 @@ from polling.lease import LeaseLost
 from providers import registry
 from providers.canonical import JSON
 from providers.errors import Misconfigured, ProviderError, ProviderFault
+from providers.quotas import Traffic
 from providers.spi import Page, Stream
 
 log = structlog.get_logger(__name__)
+
+# A connection on which nothing happens over a weekend has webhooks that work all the same.
+WEBHOOKS_REMEMBERED = timedelta(days=3)
 
 
 class OwnFault(ProviderError):
@@ -49,11 +56,17 @@ def may_poll(connection: IntegrationConnection) -> bool:
     return connection.status == ConnectionStatus.ACTIVE and connection.uses("polling")
 
 
-def ask_budget(connection: IntegrationConnection) -> Decision:
-    """One unit of the connection's budget for polls."""
-    return budget().ask(
-        connection.tenant_id, f"integration.{connection.provider_id}.poll", str(connection.connection_id)
-    )
+def webhooks_arrive(connection: IntegrationConnection) -> bool:
+    """Whether a webhook of the connection came lately."""
+    arrived = connection.last_webhook_at
+    return arrived is not None and timezone.now() - arrived < WEBHOOKS_REMEMBERED
+
+
+def ask_budget(connection: IntegrationConnection, traffic: Traffic = Traffic.POLL) -> Decision:
+    """One unit of the connection's budget for polls; a backfill leaves half of it to live polling."""
+    kind = resource_type(connection.provider_id, traffic)
+    spare = traffic is Traffic.BACKFILL
+    return budget().ask(connection.tenant_id, kind, str(connection.connection_id), spare=spare)
 
 
 def stream_of(connection: IntegrationConnection, name: str) -> Stream:

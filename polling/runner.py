@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -22,20 +24,21 @@ from django.utils import timezone
 from connections.models import record_success
 from connections.runtime import client_for
 from events.models import Source
-from events.services import record
-from polling import failures, intervals, lease, reading
+from events.services import hold_back, record
+from polling import failures, intervals, lease, outages, reading
 from polling.lease import LeaseLost, from_now
 from polling.metrics import POLLS
 from polling.models import PollingCursor, PollOutcome
-from providers.errors import ProviderError
-from providers.spi import Page, Window
+from providers.errors import ProviderError, QuotaSpent, StaleMark
+from providers.quotas import Traffic
+from providers.spi import Page, ProviderEvent, Window
 
 log = structlog.get_logger(__name__)
 
 LEASE_LOST = "lease_lost"
 NOT_POLLED = "not_polled"
-# Health is for people: a connection with many streams need not write the same row many times a minute.
-HEALTH_EVERY = timedelta(seconds=60)
+# Health is for people, and each cursor tells its own: not every quiet poll need write the connection's row as well.
+HEALTH_EVERY = timedelta(minutes=15)
 
 
 @dataclass(slots=True)
@@ -74,6 +77,7 @@ class _Run:
         self._token = cursor.lease_token
         self._bounds = reading.bounds_of(self._connection, default_interval_seconds)
         self._wish: float | None = None
+        self._quota_left: float | None = None
 
     def go(self) -> None:
         if not (self._cursor.active and reading.may_poll(self._connection)):
@@ -87,6 +91,8 @@ class _Run:
         try:
             with reading.every_failure_told(self._connection, self._cursor.stream):
                 self._read()
+        except QuotaSpent as spent:
+            self._wait_for_budget(str(spent), spent.retry_after_seconds or 0.0)
         except ProviderError as error:
             self._fail(error)
 
@@ -96,7 +102,7 @@ class _Run:
         window = Window(since=cursor.started_from)
         ends_at = time.monotonic() + lease.run_seconds()
         seen = [cursor.cursor_position]
-        with client_for(connection) as client:
+        with client_for(connection, Traffic.POLL) as client:
             while True:
                 page = stream.page(
                     client,
@@ -105,10 +111,13 @@ class _Run:
                     position=seen[-1],
                     window=window,
                 )
-                if page.poll_after_seconds is not None:
-                    self._wish = max(self._wish or 0.0, page.poll_after_seconds)
+                self._quota_left = client.quota_left
+                for wish in (page.poll_after_seconds, client.asked_to_wait):
+                    self._wish = self._wish if wish is None else max(self._wish or 0.0, wish)
                 repeated = reading.repeats(page, seen)
                 full = self.result.pages + 1 >= settings.POLL_PAGES_PER_RUN or time.monotonic() >= ends_at
+                # A wish that comes with an answer holds for the next page too.
+                full = full or client.asked_to_wait is not None
                 requests = client.requests_made - self.result.requests
                 self.result.requests = client.requests_made
                 self._commit(page, requests=requests, last=repeated or full or not page.more, repeated=repeated)
@@ -120,16 +129,21 @@ class _Run:
 
     def _commit(self, page: Page, *, requests: int, last: bool, repeated: bool) -> None:
         """A page's events and the position after it: both, or neither if the lease is lost."""
-        # Connection before cursor, as everywhere: recording may lock the connection's row.
-        with transaction.atomic():
-            new = record(self._connection, page.events, Source.POLL).new
+        # Connection before cursor, as everywhere: recording may lock the connection's row. Where nothing came in
+        # there is but one statement, which needs no transaction around it.
+        with transaction.atomic() if page.events else nullcontext():
+            recorded = record(self._connection, page.events, Source.POLL)
+            new = recorded.new
+            if new and settings.POLL_YIELDS_SECONDS and reading.webhooks_arrive(self._connection):
+                # A webhook of the same happening says more than a list, so it goes first if it comes.
+                hold_back(recorded.event_ids, settings.POLL_YIELDS_SECONDS)
             values: dict[str, Any] = {
                 "cursor_position": self._cursor.cursor_position if repeated else page.position,
                 "run_in_progress": page.more,
                 "requests_total": F("requests_total") + requests,
             }
             if new:
-                values |= {"events_total": F("events_total") + new, "last_event_at": Now()}
+                values |= {"events_total": F("events_total") + new, "last_event_at": Now(), **_newest(page.events)}
             if last and not repeated:
                 values |= self._ended(continues=page.more, events_new=self.result.events_new + new)
             self._write(values, release=last and not repeated)
@@ -162,6 +176,8 @@ class _Run:
             events_new=events_new,
             quiet_runs=quiet_runs,
             provider_wish=self._wish,
+            webhooks_arrive=reading.webhooks_arrive(self._connection),
+            quota_left=self._quota_left,
         )
         return values | {
             "last_success_at": Now(),
@@ -190,8 +206,10 @@ class _Run:
             "interval_reason": interval.reason[:200],
             "next_poll_at": from_now(wait),
         }
+        if isinstance(error, StaleMark):
+            values["cursor_position"] = dict(error.position)
         self._write(values, release=True)
-        failures.note(self._connection, error)
+        failures.note(self._connection, error, self._cursor)
 
     def _wait_for_budget(self, reason: str, seconds: float) -> None:
         self.result.outcome, self.result.error = PollOutcome.BUDGET, reason
@@ -203,6 +221,7 @@ class _Run:
             "next_poll_at": from_now(intervals.with_jitter(seconds, at_least=seconds)),
         }
         self._write(values, release=True)
+        outages.consider(self._connection, self._cursor, PollOutcome.BUDGET, reason)
 
     def _stand_down(self) -> None:
         """Not active any more: released untouched. Whether it stays on is decided where cursors are synced."""
@@ -223,6 +242,15 @@ class _Run:
         known = connection.last_success_at is not None and now - connection.last_success_at < HEALTH_EVERY
         if connection.consecutive_failures or not known:
             record_success(connection.pk, now)
+        outages.worked(connection, self._cursor)
+
+
+def _newest(events: Sequence[ProviderEvent]) -> dict[str, Any]:
+    """How late the newest event of a page is seen; by our clock, so a provider's that is ahead shows as no time."""
+    newest = max((event.occurred_at for event in events if event.occurred_at), default=None)
+    if newest is None:
+        return {}
+    return {"newest_event_at": newest, "seen_after_seconds": max((timezone.now() - newest).total_seconds(), 0.0)}
 
 
 def _tell(cursor: PollingCursor, result: RunResult) -> None:

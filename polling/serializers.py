@@ -1,4 +1,4 @@
-"""Polling and backfills as the API shows and takes them."""
+"""Polling and health as the API shows them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Any
 
 from rest_framework import serializers
 
-from connections.fields import Moment, StrictSerializer
 from connections.serializers import PRESENT_STATUSES
 from events.models import DeliveryStatus
-from polling.models import Backfill, PollingCursor
+from polling.backfill_serializers import BackfillState
+from polling.models import PollingCursor
 
 
 class StreamStatus(serializers.ModelSerializer[PollingCursor]):
@@ -27,6 +27,8 @@ class StreamStatus(serializers.ModelSerializer[PollingCursor]):
             "last_polled_at",
             "last_success_at",
             "last_event_at",
+            "newest_event_at",
+            "seen_after_seconds",
             "last_outcome",
             "last_error",
             "consecutive_failures",
@@ -42,32 +44,27 @@ class StreamStatus(serializers.ModelSerializer[PollingCursor]):
         read_only_fields = fields
 
 
-class BackfillState(serializers.ModelSerializer[Backfill]):
-    """Progress of one backfill."""
+class DeliveryFigures(serializers.Serializer[Any]):
+    """What the connection brought and is not delivered yet, and how long the newest events took."""
 
-    progress_percent = serializers.IntegerField(min_value=0, max_value=100)
+    backlog = serializers.IntegerField(min_value=0, help_text="Events not delivered yet.")
+    oldest_waits_seconds = serializers.FloatField(min_value=0, help_text="Age of the oldest of them; 0 if none.")
+    lag_median_seconds = serializers.FloatField(
+        allow_null=True, help_text="From the provider's time to delivery, of the newest 200 events; null: none yet."
+    )
+    lag_worst_seconds = serializers.FloatField(allow_null=True, help_text="The longest of them.")
 
-    class Meta:
-        model = Backfill
-        fields = (
-            "backfill_id",
-            "status",
-            "since",
-            "until",
-            "requested_by",
-            "progress_percent",
-            "parts_done",
-            "parts_total",
-            "pages",
-            "events_found",
-            "events_new",
-            "last_error",
-            "next_run_at",
-            "started_at",
-            "completed_at",
-            "created_at",
-        )
-        read_only_fields = fields
+
+class QuotaFigures(serializers.Serializer[Any]):
+    """One quota of the provider, as all connections with the same credential share it."""
+
+    name = serializers.CharField()
+    limit = serializers.FloatField(allow_null=True, help_text="Units a window; null: none are counted.")
+    remaining = serializers.FloatField(allow_null=True, help_text="Units left.")
+    resets_at = serializers.DateTimeField(allow_null=True, help_text="When it is whole again, if the provider tells.")
+    blocked_until = serializers.DateTimeField(allow_null=True, help_text="Nobody calls before; null: calls go.")
+    reason = serializers.CharField(allow_blank=True, help_text="Why nobody calls.")
+    in_flight = serializers.IntegerField(min_value=0, help_text="Calls under way.")
 
 
 class PollingStatus(serializers.Serializer[Any]):
@@ -78,6 +75,8 @@ class PollingStatus(serializers.Serializer[Any]):
     enabled = serializers.BooleanField(help_text="Whether the connection may be polled now.")
     streams = StreamStatus(many=True)
     backfills = BackfillState(many=True, help_text="The newest 20.")
+    delivery = DeliveryFigures()
+    quotas = QuotaFigures(many=True, help_text="Empty: no quota is known, or the ledger does not answer.")
 
 
 class PollAsked(serializers.Serializer[Any]):
@@ -85,13 +84,6 @@ class PollAsked(serializers.Serializer[Any]):
 
     connection_id = serializers.UUIDField()
     cursors_due = serializers.IntegerField(min_value=0)
-
-
-class BackfillRequest(StrictSerializer):
-    """The window to read again, by the provider's clock."""
-
-    since = Moment()
-    until = Moment()
 
 
 class EventCounts(serializers.Serializer[Any]):
@@ -119,7 +111,5 @@ class ConnectionHealth(serializers.Serializer[Any]):
     backlog = serializers.IntegerField(min_value=0, help_text="Events not delivered yet.")
     events = EventCounts()
     breaker = serializers.DictField(allow_null=True, help_text="State of the circuit breaker; null: none is kept yet.")
-    rate_limit = serializers.DictField(
-        allow_null=True, help_text="What the provider last said of its quota; null: not kept yet."
-    )
+    rate_limit = QuotaFigures(many=True, help_text="The provider's quotas; empty: none is known.")
     streams = StreamStatus(many=True)

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.utils import timezone
 
 from connections import history
 from connections.errors import ServiceError
 from connections.models import IntegrationConnection
 from polling import reading
 from polling.cursors import make_due, sync_now, sync_stale
-from polling.models import Backfill, PollingCursor, PollOutcome
+from polling.models import PollOutcome
 from polling.runner import LEASE_LOST, NOT_POLLED, RunResult, poll_once
 from polling.schedule import claim_connection, claim_due, hand_over
+from polling.status import polling_status
 
 STALE_A_TICK = 200
-CURSORS_SHOWN = 500
-BACKFILLS_SHOWN = 20
 FAILED = set(PollOutcome.values) - {PollOutcome.COMPLETED, PollOutcome.CONTINUES, PollOutcome.BUDGET}
 
 
@@ -70,17 +67,7 @@ class PollingService:
 
     def get_polling_status(self, connection_id: uuid.UUID | str, tenant_id: str) -> dict[str, Any]:
         """How polling stands, for people and the API. Raises ``ServiceError`` (404)."""
-        connection = _connection(connection_id, tenant_id)
-        now = timezone.now()
-        cursors = PollingCursor.objects.filter(connection=connection).order_by("-active", "stream", "partition")
-        backfills = Backfill.objects.filter(connection=connection).order_by("-backfill_id")
-        return {
-            "connection_id": str(connection.connection_id),
-            "status": connection.status,
-            "enabled": reading.may_poll(connection),
-            "streams": [_stream_status(cursor, now) for cursor in cursors[:CURSORS_SHOWN]],
-            "backfills": [backfill_status(backfill) for backfill in backfills[:BACKFILLS_SHOWN]],
-        }
+        return polling_status(_connection(connection_id, tenant_id))
 
 
 def poll_now(connection: IntegrationConnection, *, actor: str) -> int:
@@ -90,52 +77,6 @@ def poll_now(connection: IntegrationConnection, *, actor: str) -> int:
     due = make_due(connection)
     history.record(connection, "poll_asked_for", actor=actor, detail=f"{due} cursors due.")
     return due
-
-
-def backfill_status(backfill: Backfill) -> dict[str, Any]:
-    """Progress of one backfill."""
-    return {
-        "backfill_id": str(backfill.backfill_id),
-        "status": backfill.status,
-        "since": backfill.since,
-        "until": backfill.until,
-        "requested_by": backfill.requested_by,
-        "progress_percent": backfill.progress_percent,
-        "parts_done": backfill.parts_done,
-        "parts_total": backfill.parts_total,
-        "pages": backfill.pages,
-        "events_found": backfill.events_found,
-        "events_new": backfill.events_new,
-        "last_error": backfill.last_error,
-        "next_run_at": backfill.next_run_at,
-        "started_at": backfill.started_at,
-        "completed_at": backfill.completed_at,
-        "created_at": backfill.created_at,
-    }
-
-
-def _stream_status(cursor: PollingCursor, now: datetime) -> dict[str, Any]:
-    """``lag_seconds``: how long ago the stream was last known to be read to its end."""
-    complete_at = cursor.last_success_at or cursor.started_from
-    return {
-        "stream": cursor.stream,
-        "partition": cursor.partition,
-        "active": cursor.active,
-        "last_polled_at": cursor.last_polled_at,
-        "last_success_at": cursor.last_success_at,
-        "last_event_at": cursor.last_event_at,
-        "last_outcome": cursor.last_outcome,
-        "last_error": cursor.last_error,
-        "consecutive_failures": cursor.consecutive_failures,
-        "lag_seconds": max(0, round((now - complete_at).total_seconds())),
-        "more_pages_wait": cursor.run_in_progress,
-        "next_poll_at": cursor.next_poll_at,
-        "interval_seconds": cursor.interval_seconds,
-        "interval_reason": cursor.interval_reason,
-        "events_total": cursor.events_total,
-        "requests_total": cursor.requests_total,
-        "budget_refusals": cursor.budget_refusals,
-    }
 
 
 def _connection(connection_id: uuid.UUID | str, tenant_id: str) -> IntegrationConnection:

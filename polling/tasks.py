@@ -6,8 +6,10 @@ import time
 
 from celery import shared_task
 
-from polling.backfill import run_due
+from polling.backfill_turns import run_due
+from polling.gap_repair import fill_gaps as fill
 from polling.lease import message_seconds
+from polling.outages import settle_all
 from polling.runner import poll_once
 from polling.schedule import release
 from polling.services import PollingService
@@ -38,3 +40,15 @@ def poll_cursors(cursor_ids: list[str], lease_token: str) -> None:
 def run_due_backfills() -> None:
     """A few pages of a few backfills; the next tick goes on."""
     run_due()
+
+
+@shared_task(name="polling.settle_incidents", ignore_result=True)
+def settle_incidents() -> None:
+    """End incidents of polling that are over although no run ended them."""
+    settle_all()
+
+
+@shared_task(name="polling.fill_gaps", ignore_result=True)
+def fill_gaps() -> None:
+    """Have windows read in which webhooks were missed."""
+    fill()

@@ -5,19 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from django.db.models import Min
-from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from connections.api import TenantViewSet, actor_of, principal_of, validated
+from connections.api import TenantViewSet, actor_of, principal_of
 from connections.models import IntegrationConnection
 from connections.tenancy import IsService
 from events.ledger import ledger
-from events.models import UNDELIVERED, AdapterEvent
-from polling.backfill import start_backfill
-from polling.serializers import BackfillRequest, BackfillState, ConnectionHealth, PollAsked, PollingStatus
+from polling.serializers import ConnectionHealth, PollAsked, PollingStatus
 from polling.services import PollingService, poll_now
 
 
@@ -46,19 +42,6 @@ class PollingViewSet(TenantViewSet):
         due = poll_now(connection, actor=actor_of(request))
         return Response({"connection_id": connection.pk, "cursors_due": due}, status=202)
 
-    @extend_schema(
-        summary="Read a window of the past",
-        description="Runs beside live polling and does not move its cursors. Progress is in the state of polling.",
-        operation_id="polling_backfill",
-        request=BackfillRequest,
-        responses={202: BackfillState},
-    )
-    def backfill(self, request: Request, connection_id: Any) -> Response:
-        connection = self.connection()
-        window = validated(self, BackfillRequest)
-        backfill = start_backfill(connection, window["since"], window["until"], actor=actor_of(request))
-        return Response(BackfillState(backfill).data, status=202)
-
 
 @extend_schema(tags=["Internal"])
 class HealthViewSet(TenantViewSet):
@@ -72,16 +55,14 @@ class HealthViewSet(TenantViewSet):
     def retrieve(self, request: Request, connection_id: Any) -> Response:
         connection = self.connection()
         counts = ledger(connection.pk)
-        waiting = AdapterEvent.objects.filter(connection=connection, delivery_status__in=UNDELIVERED)
-        oldest = waiting.aggregate(at=Min("received_at"))["at"]
         polling = PollingService().get_polling_status(connection.pk, connection.tenant_id)
         health = {
             **{name: getattr(connection, name) for name in _OWN_FACTS},
-            "lag_seconds": max(0.0, (timezone.now() - oldest).total_seconds()) if oldest else 0.0,
+            "lag_seconds": polling["delivery"]["oldest_waits_seconds"],
             "backlog": counts.pending + counts.failed,
             "events": asdict(counts),
             "breaker": None,
-            "rate_limit": None,
+            "rate_limit": polling["quotas"],
             "streams": polling["streams"],
         }
         return Response(ConnectionHealth(health).data)

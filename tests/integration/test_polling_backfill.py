@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,48 +12,25 @@ from connections.errors import ServiceError
 from connections.models import ConnectionHistory, ConnectionStatus, IntegrationConnection
 from events.models import AdapterEvent, Source
 from polling import backfill as backfills
-from polling.backfill import cancel_backfill, claim_due, run_due, start_backfill
+from polling import backfill_turns as turns
+from polling.backfill import cancel_backfill, start_backfill
 from polling.backfill_runner import run_once
+from polling.backfill_turns import claim_due, run_due
 from polling.models import Backfill, BackfillStatus, PollingCursor, PollOutcome
 from polling.runner import LEASE_LOST, NOT_POLLED
 from polling.services import PollingService
-from polling.tasks import run_due_backfills
-from tests.factories import ACME, GLOBEX
-from tests.polling_provider import Ledger, at_once, ledger_connection, poll
+from tests.backfills import ACTOR, SINCE, UNTIL, WITHIN, asked, connect, make_due, runs_until_it_ends
+from tests.factories import ACME
+from tests.polling_provider import Ledger, at_once, poll
 
 pytestmark = pytest.mark.django_db
-
-ACTOR = "api:zoe"
-SINCE = datetime(2026, 1, 1, tzinfo=UTC)
-UNTIL = datetime(2026, 2, 1, tzinfo=UTC)
-WITHIN = datetime(2026, 1, 15, tzinfo=UTC)
-
-
-def asked(connection: IntegrationConnection) -> Backfill:
-    return start_backfill(connection, SINCE, UNTIL, actor=ACTOR)
-
-
-def make_due() -> None:
-    Backfill.objects.update(next_run_at=timezone.now() - timedelta(seconds=1))
-
-
-def runs_until_it_ends(backfill: Backfill, limit: int = 20) -> Iterator[Backfill]:
-    """The backfill as it stands after each tick."""
-    for _ in range(limit):
-        make_due()
-        run_due_backfills()
-        backfill.refresh_from_db()
-        yield backfill
-        if backfill.completed_at:
-            return
-    raise AssertionError("it does not end")
 
 
 def test_a_backfill_reads_its_window_part_by_part_with_progress_to_be_seen(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backfills, "PAGES_A_RUN", 2)
-    connection = ledger_connection(ledger, settings={"lists": ["a", "b"]})
+    monkeypatch.setattr(turns, "PAGES_A_RUN", 2)
+    connection = connect(ledger, settings={"lists": ["a", "b"]})
     ledger.add(25, "a", at=WITHIN)
     ledger.add(5, "b", at=WITHIN)
     ledger.add(5, "b", at=UNTIL + timedelta(days=1))
@@ -69,7 +45,7 @@ def test_a_backfill_reads_its_window_part_by_part_with_progress_to_be_seen(
 
 
 def test_a_backfill_does_not_move_the_live_cursor_nor_wait_for_it(ledger: Ledger) -> None:
-    connection = ledger_connection(ledger)
+    connection = connect(ledger)
     ledger.add(15, at=WITHIN)
     ledger.add(3)
     poll(connection)
@@ -83,7 +59,7 @@ def test_a_backfill_does_not_move_the_live_cursor_nor_wait_for_it(ledger: Ledger
 
 
 def test_what_is_already_known_is_found_but_not_new(ledger: Ledger) -> None:
-    connection = ledger_connection(ledger)
+    connection = connect(ledger)
     ledger.add(12, at=WITHIN)
     for _ in range(2):
         backfill = asked(connection)
@@ -93,7 +69,7 @@ def test_what_is_already_known_is_found_but_not_new(ledger: Ledger) -> None:
 
 
 def test_an_outage_is_recorded_and_the_backfill_goes_on_where_it_was(ledger: Ledger) -> None:
-    connection = ledger_connection(ledger)
+    connection = connect(ledger)
     ledger.add(25, at=WITHIN)
 
     def fail_late(query: dict[str, str]) -> None:
@@ -115,7 +91,7 @@ def test_an_outage_is_recorded_and_the_backfill_goes_on_where_it_was(ledger: Led
 
 
 def test_a_part_that_cannot_be_read_is_given_up_and_the_others_are_read(ledger: Ledger) -> None:
-    connection = ledger_connection(ledger, settings={"lists": ["gone", "here"]})
+    connection = connect(ledger, settings={"lists": ["gone", "here"]})
     ledger.add(5, "here", at=WITHIN)
 
     def refuse(query: dict[str, str]) -> None:
@@ -131,13 +107,13 @@ def test_a_part_that_cannot_be_read_is_given_up_and_the_others_are_read(ledger: 
 
 def test_a_long_outage_ends_the_backfill_as_failed(ledger: Ledger) -> None:
     ledger.outage = 500
-    backfill = asked(ledger_connection(ledger))
+    backfill = asked(connect(ledger))
     ends = [b.status for b in runs_until_it_ends(backfill)]
     assert ends == [BackfillStatus.PENDING] * 7 + [BackfillStatus.FAILED]
 
 
 def test_a_rate_limit_is_a_pause_not_a_failure(ledger: Ledger) -> None:
-    connection = ledger_connection(ledger)
+    connection = connect(ledger)
     backfill = asked(connection)
     ledger.answers = [(429, {"Retry-After": "700"})]
     make_due()
@@ -150,7 +126,7 @@ def test_a_rate_limit_is_a_pause_not_a_failure(ledger: Ledger) -> None:
 
 def test_the_budget_pauses_a_backfill(ledger: Ledger, settings: Any) -> None:
     settings.POLLS_PER_MINUTE = 1
-    connection = ledger_connection(ledger)
+    connection = connect(ledger)
     poll(connection)
     ledger.requests.clear()
     backfill = asked(connection)
@@ -158,14 +134,14 @@ def test_the_budget_pauses_a_backfill(ledger: Ledger, settings: Any) -> None:
     assert [result.outcome for result in run_due()] == [PollOutcome.BUDGET]
     assert ledger.requests == []
     backfill.refresh_from_db()
-    assert "polls for a minute" in backfill.last_error
+    assert "polls for a minute" in backfill.waiting_for
     settings.POLLS_PER_MINUTE = 60
     list(runs_until_it_ends(backfill))
     assert backfill.status == BackfillStatus.COMPLETED
 
 
 def test_a_cancelled_backfill_reads_nothing_more(ledger: Ledger) -> None:
-    connection = ledger_connection(ledger)
+    connection = connect(ledger)
     ledger.add(25, at=WITHIN)
     backfill = asked(connection)
     make_due()
@@ -182,7 +158,7 @@ def test_a_cancelled_backfill_reads_nothing_more(ledger: Ledger) -> None:
 
 
 def test_a_suspended_connections_backfill_waits_and_a_deleted_ones_ends(ledger: Ledger) -> None:
-    connection = ledger_connection(ledger)
+    connection = connect(ledger)
     backfill = asked(connection)
     for status, expected in (
         (ConnectionStatus.SUSPENDED, BackfillStatus.PENDING),
@@ -197,7 +173,7 @@ def test_a_suspended_connections_backfill_waits_and_a_deleted_ones_ends(ledger: 
 
 
 def test_parts_taken_out_of_the_settings_meanwhile_are_passed_over(ledger: Ledger) -> None:
-    connection = ledger_connection(ledger, settings={"lists": ["a", "b", "c"]})
+    connection = connect(ledger, settings={"lists": ["a", "b", "c"]})
     for name in ("a", "b", "c"):
         ledger.add(2, name, at=WITHIN)
     backfill = asked(connection)
@@ -209,7 +185,7 @@ def test_parts_taken_out_of_the_settings_meanwhile_are_passed_over(ledger: Ledge
 
 
 def test_a_worker_that_wakes_after_its_lease_writes_nothing(ledger: Ledger) -> None:
-    connection = ledger_connection(ledger)
+    connection = connect(ledger)
     ledger.add(5, at=WITHIN)
     backfill = asked(connection)
     make_due()
@@ -222,16 +198,6 @@ def test_a_worker_that_wakes_after_its_lease_writes_nothing(ledger: Ledger) -> N
     assert backfill.pages == 1
 
 
-def test_tenants_take_turns_and_a_tick_is_bounded(ledger: Ledger) -> None:
-    acme, globex = ledger_connection(ledger), ledger_connection(ledger, GLOBEX)
-    for _ in range(8):
-        asked(acme)
-    asked(globex)
-    make_due()
-    claimed = [Backfill.objects.get(pk=backfill_id).tenant_id for backfill_id, _ in claim_due(backfills.RUNS_A_TICK)]
-    assert sorted(claimed) == [ACME] * 4 + [GLOBEX]
-
-
 @pytest.mark.parametrize(
     ("since", "until", "reason"),
     [
@@ -242,7 +208,7 @@ def test_tenants_take_turns_and_a_tick_is_bounded(ledger: Ledger) -> None:
     ],
 )
 def test_a_window_that_cannot_be_is_refused(ledger: Ledger, since: datetime, until: datetime, reason: str) -> None:
-    connection = ledger_connection(ledger)
+    connection = connect(ledger)
     with pytest.raises(ServiceError) as caught:
         start_backfill(connection, since, until, actor=ACTOR)
     assert (caught.value.status, caught.value.code) == (400, "VALIDATION_FAILED")
@@ -251,7 +217,7 @@ def test_a_window_that_cannot_be_is_refused(ledger: Ledger, since: datetime, unt
 
 
 def test_a_connection_that_is_not_polled_cannot_be_backfilled_nor_asked_without_end(ledger: Ledger) -> None:
-    connection = ledger_connection(ledger)
+    connection = connect(ledger)
     for _ in range(backfills.UNFINISHED_A_CONNECTION):
         asked(connection)
     with pytest.raises(ServiceError) as caught:

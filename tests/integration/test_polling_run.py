@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -16,6 +17,7 @@ from polling.cursors import sync_stale
 from polling.models import PollingCursor, PollOutcome
 from polling.runner import LEASE_LOST, NOT_POLLED, poll_once
 from polling.schedule import claim_connection
+from providers.errors import StaleMark
 from tests.factories import GLOBEX
 from tests.polling_provider import EntryStream, Ledger, at_once, ledger_connection, poll
 
@@ -57,14 +59,16 @@ def test_a_quiet_second_poll_is_one_request_and_three_statements(ledger: Ledger)
     connection = ledger_connection(ledger)
     ledger.add(3)
     poll(connection)
+    IntegrationConnection.objects.update(last_success_at=timezone.now() - timedelta(minutes=5))
     (claim,) = claim_connection(connection)
     ledger.requests.clear()
     with CaptureQueriesContext(database) as queries:
         result = poll_once(claim.cursor_id, claim.lease_token)
-    spoken = [q["sql"] for q in queries if not q["sql"].startswith(("SAVEPOINT", "RELEASE"))]
+    spoken = [q["sql"] for q in queries]
     assert (result.outcome, result.requests, result.events_found) == (PollOutcome.COMPLETED, 1, 0)
     assert len(ledger.requests) == 1
-    assert len(spoken) == 3, spoken  # cursor with its connection, credential, cursor written
+    # Cursor with its connection, credential, cursor written; a transaction would be two more.
+    assert len(spoken) == 3, spoken
 
 
 def test_a_run_stops_after_its_pages_and_goes_on_where_it_was(ledger: Ledger, settings: Any) -> None:
@@ -242,3 +246,55 @@ def test_events_of_two_tenants_of_one_provider_stay_apart(ledger: Ledger) -> Non
     # The same happening seen by two connections is two events: one of each tenant.
     assert AdapterEvent.objects.filter(tenant_id=GLOBEX, connection=globex).count() == 4
     assert AdapterEvent.objects.filter(connection=acme).values_list("tenant_id", flat=True).distinct().get() == "acme"
+
+
+def test_a_poll_beside_arriving_webhooks_waits_longer_and_says_why(ledger: Ledger) -> None:
+    connection = ledger_connection(ledger)
+    IntegrationConnection.objects.update(last_webhook_at=timezone.now() - timedelta(hours=1))
+    poll(connection)
+    cursor = cursor_of(connection)
+    assert cursor.interval_seconds == 3 * 300
+    assert cursor.interval_reason == "webhooks arrive: polling looks for what they missed"
+    IntegrationConnection.objects.update(last_webhook_at=timezone.now() - timedelta(days=4))
+    poll(connection)
+    assert cursor_of(connection).interval_seconds == 300
+
+
+def test_what_a_poll_tells_waits_for_the_webhook_that_says_more(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell = EntryStream.page
+
+    def named(self: EntryStream, client: Any, **asked: Any) -> Any:
+        page = tell(self, client, **asked)
+        events = [replace(event, happening=f"h:{event.dedupe_key}" * (n > 0)) for n, event in enumerate(page.events)]
+        return replace(page, events=events)
+
+    monkeypatch.setattr(EntryStream, "page", named)
+    connection = ledger_connection(ledger)
+    ledger.add(2)
+    IntegrationConnection.objects.update(last_webhook_at=timezone.now())
+    poll(connection)
+    unnamed, telling = AdapterEvent.objects.order_by("dedupe_key")
+    assert unnamed.next_attempt_at <= timezone.now()  # no other road can tell it
+    assert 0 < (telling.next_attempt_at - timezone.now()).total_seconds() <= 10
+    IntegrationConnection.objects.update(last_webhook_at=None)
+    ledger.add(2)
+    poll(connection)
+    assert AdapterEvent.objects.filter(next_attempt_at__gt=timezone.now()).count() == 1
+
+
+def test_pages_the_provider_keeps_forgetting_are_a_failure_that_the_next_run_recovers_from(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forgetful(self: EntryStream, client: Any, **asked: Any) -> Any:
+        raise StaleMark("The provider keeps forgetting the pages it named.", status=400, position={"after": 4})
+
+    connection = ledger_connection(ledger)
+    ledger.add(9)
+    with monkeypatch.context() as patched:
+        patched.setattr(EntryStream, "page", forgetful)
+        assert poll(connection).outcome == PollOutcome.CLIENT
+    cursor = cursor_of(connection)
+    assert (cursor.cursor_position, cursor.consecutive_failures) == ({"after": 4}, 1)
+    assert poll(connection).events_new == 5

@@ -22,8 +22,8 @@ from django.utils import timezone
 from events.ledger import ledger as where_everything_went
 from events.models import AdapterEvent
 from polling.backfill import cancel_backfill, start_backfill
-from polling.backfill import claim_due as claim_due_backfills
 from polling.backfill_runner import run_once
+from polling.backfill_turns import claim_due as claim_due_backfills
 from polling.models import Backfill, BackfillStatus, PollingCursor, PollOutcome
 from polling.runner import LEASE_LOST, poll_once
 from polling.schedule import Claim, claim_connection, claim_due

@@ -20,6 +20,7 @@ def test_the_defaults_are_sound() -> None:
         ("POLL_INTERVAL_MIN_SECONDS", 4000, "polling.E001"),
         ("POLL_INTERVAL_MIN_SECONDS", 0, "polling.E001"),
         ("BUDGET_FAIL_MODE", "ajar", "polling.E002"),
+        ("EVENT_RETENTION_DAYS", 13, "polling.W002"),
     ],
 )
 def test_a_contradiction_is_told(settings: Any, name: str, value: object, problem: str) -> None:

@@ -75,3 +75,22 @@ def test_every_interval_says_why() -> None:
     assert "2 new" in after_success(BOUNDS, current=300, events_new=2, quiet_runs=0).reason
     assert "nothing new in 6 runs" in after_success(BOUNDS, current=300, events_new=0, quiet_runs=6).reason
     assert "failed 3 times" in after_failure(BOUNDS, failures=3, retryable=True).reason
+
+
+def test_while_webhooks_arrive_polling_only_looks_for_what_they_missed() -> None:
+    quiet = after_success(BOUNDS, current=75, events_new=0, quiet_runs=1, webhooks_arrive=True)
+    assert (quiet.seconds, quiet.reason) == (900, "webhooks arrive: polling looks for what they missed")
+    assert after_success(BOUNDS, current=900, events_new=0, quiet_runs=9, webhooks_arrive=True).seconds == 1200
+    # What is new to polling is mostly what a webhook told as well.
+    assert after_success(BOUNDS, current=75, events_new=9, quiet_runs=0, webhooks_arrive=True).seconds == 300
+
+
+@pytest.mark.parametrize(("left", "seconds"), [(None, 300), (1.0, 300), (0.24, 600), (0.09, 1200), (0.0, 1200)])
+def test_the_less_of_a_quota_is_left_the_longer_the_pause(left: float | None, seconds: int) -> None:
+    chosen = after_success(BOUNDS, current=300, events_new=0, quiet_runs=1, quota_left=left)
+    assert chosen.seconds == seconds
+    assert ("of the provider's quota is left" in chosen.reason) == (seconds > 300)
+
+
+def test_a_scarce_quota_slows_down_a_busy_connection_too() -> None:
+    assert after_success(BOUNDS, current=75, events_new=9, quiet_runs=0, quota_left=0.2).seconds == 600

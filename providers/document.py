@@ -134,4 +134,7 @@ def moment_of(value: Any) -> datetime | None:
 
 def compact(mapping: dict[str, Any]) -> dict[str, Any]:
     """The mapping without empty entries (``None``, empty text, empty list); ``False`` and 0 stay."""
-    return {key: value for key, value in mapping.items() if value is not None and value != "" and value != []}
+    # Most are told by their truth alone.
+    return {
+        key: value for key, value in mapping.items() if value or (value is not None and value != "" and value != [])
+    }

@@ -4,6 +4,7 @@
 |------------------|------------|---------|-------------------------------------------|
 | AuthFailed       | auth       | no      | 401, revoked token, missing scope         |
 | Rejected         | client     | no      | other 4xx: our request is wrong for them  |
+| StaleMark        | client     | yes     | a page token they gave and forgot         |
 | RateLimited      | rate_limit | yes     | 429, or 403 that says so                  |
 | QuotaSpent       | budget     | yes     | our own ledger of their quota: not sent   |
 | ProviderFault    | server     | yes     | 5xx, 408, an answer we cannot read        |
@@ -17,7 +18,8 @@ secrets.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 
 class ProviderError(Exception):
@@ -42,6 +44,16 @@ class Rejected(ProviderError):
     """The provider understood and refused the request."""
 
     category = "client"
+
+
+class StaleMark(Rejected):
+    """The provider does not know any more what it said comes next; ``position`` is where to begin again."""
+
+    retryable = True
+
+    def __init__(self, message: str, *, status: int | None = None, position: Mapping[str, Any]) -> None:
+        super().__init__(message, status=status)
+        self.position = position
 
 
 class RateLimited(ProviderError):

@@ -30,14 +30,17 @@ from typing import Any, ClassVar
 from providers.canonical import JSON
 from providers.client import ProviderClient, Response
 from providers.document import Document, compact
-from providers.errors import ProviderError, ProviderFault, Rejected
+from providers.errors import ProviderError, ProviderFault, Rejected, StaleMark
 from providers.paging import Mark, Paging, Query
 from providers.spi import Page, ProviderEvent, Stream, Window
 
 # The provider's clock is told in whole seconds, and its servers do not all have the same.
 _CLOCK_SPREAD = timedelta(seconds=60)
 # A list that keeps taking back the marks it gave is not read from the start for ever.
-_RESTARTS = 3
+RESTARTS = 3
+# How late an item may be on a list that was quiet all the while, where its overlap is shorter.
+SETTLED = timedelta(days=1)
+FORGETFUL = "The provider keeps forgetting the pages it named; the run begins again."
 
 
 class Order(Enum):
@@ -56,6 +59,10 @@ class Place:
     settings: Mapping[str, Any]
     since: datetime
     until: datetime | None = None
+
+    def holds(self, moment: datetime | None) -> bool:
+        """Whether what happened then is asked for; what has no time always counts."""
+        return moment is None or (moment >= self.since and (self.until is None or moment < self.until))
 
 
 class ListStream(Stream):
@@ -112,8 +119,10 @@ class ListStream(Stream):
             answer = asked.sent(client, run.etag)
         except Rejected as error:
             # A mark may be forgotten before it is used; from the run's start everything is still there.
-            if run.mark is None or run.restarts >= _RESTARTS:
+            if run.mark is None:
                 raise self.refusal(error, place) from None
+            if run.restarts >= RESTARTS:
+                raise StaleMark(FORGETFUL, status=error.status, position=run.begun()) from None
             return Page(events=(), position=run.restarted(), more=True)
         except ProviderError as error:
             raise self.refusal(error, place) from None
@@ -121,12 +130,12 @@ class ListStream(Stream):
         if answer.status == 304:
             if not run.etag:
                 raise ProviderFault("The provider answers 304 to a request without a condition.", status=304)
-            return Page(events=(), position=position, poll_after_seconds=wish)
+            return Page(events=(), position=run.unchanged(answer), poll_after_seconds=wish)
         body = Document(answer.json())
         items = self._items(body)
         times = self._times(items)
         told = replace(place, since=run.floor)
-        events = [event for item in items for event in self.events(item, told) if _inside(event, told)]
+        events = [event for item in items for event in self.events(item, told) if inside(event, told)]
         mark = self.paging.after(answer, body, len(items), run.mark)
         if mark is not None and mark == run.mark:
             raise ProviderFault("The provider repeats a page.")
@@ -151,15 +160,16 @@ class ListStream(Stream):
 class _Run:
     """Where a run stands, out of a position and back into one.
 
-    Between runs: ``watermark``, ``read_at`` (by the provider's clock, a later time up to which all was read); with a
-    condition also ``since`` and ``etag`` of the request to repeat. Inside a run: ``since`` and ``mark`` (what is
-    asked), ``floor`` (nothing older is told), ``newest`` (the watermark to be), ``asked_at`` (the run's begin,
-    provider's clock), ``restarts``; and where marks are not stable ``edge`` (the mark before this one), or ``again``
-    (this page is read for the second time, and where it goes on).
+    Between runs: ``watermark``, ``read_at`` (by the provider's clock, a later time up to which all was read),
+    ``told_from`` (the next run tells what happened from there on); with a condition also ``since`` and ``etag`` of the
+    request to repeat. Inside a run: ``since`` and ``mark`` (what is asked), ``floor`` (nothing older is told),
+    ``newest`` (the watermark to be), ``asked_at`` (the run's begin, provider's clock), ``restarts``; and where marks
+    are not stable ``edge`` (the mark before this one), or ``again`` (this page is read for the second time, and where
+    it goes on).
     """
 
     def __init__(self, stream: ListStream, position: JSON, window: Window) -> None:
-        self._stream = stream
+        self._stream, self._position = stream, position
         here = Document(position)
         self._watermark = here.time("/watermark")
         self._start = window.since.astimezone(UTC)
@@ -167,7 +177,8 @@ class _Run:
         self._behind = self._behind_of(self._watermark, here.time("/read_at"))
         self._resting = "floor" not in position
         self.since = here.time("/since") or self._behind
-        self.floor = here.time("/floor") or min(self.since, self._behind)
+        self._told_from = here.time("/told_from")
+        self.floor = here.time("/floor") or min(self._behind, self._told_from or self._behind)
         self.etag = (here.text("/etag") or "") if self._resting else ""
         self.mark: Mark | None = position.get("mark")
         self.restarts = here.integer("/restarts") or 0
@@ -176,6 +187,15 @@ class _Run:
         self._held: JSON = {}
         self._edge: list[Mark | None] = here.at("/edge") or []
         self._again: JSON | None = position.get("again")
+
+    def unchanged(self, answer: Response) -> JSON:
+        """The position after the word that nothing changed."""
+        return {**self._position, **compact({"read_at": _text(clock_of(answer))})}
+
+    def begun(self) -> JSON:
+        """The run as it was before its first page."""
+        self.restarts = 0
+        return self._inside(self.floor)
 
     def restarted(self) -> JSON:
         """The run from the first page of what it asks for again."""
@@ -198,11 +218,12 @@ class _Run:
         """What is asked next: a step in time, a page by its mark, or nothing."""
         if mark is None or not times:
             return None if mark is None else {"mark": mark}
-        if self._stream.order is Order.NEWEST_FIRST and min(times) < self.floor:
+        if self._stream.order is Order.NEWEST_FIRST and min(times) < self.since:
             return None
         if self._stream.order is Order.OLDEST_FIRST and self._stream.step is not None:
             start = max(times) - self._stream.step
-            if start > self.since:
+            # By less than a step the filter would give the same page again.
+            if start - self.since >= self._stream.step:
                 return {"since": _text(start)}
         return {"mark": mark}
 
@@ -221,7 +242,7 @@ class _Run:
         Not after the run's begin: what becomes visible late while it goes on is looked for an overlap before that.
         """
         if self._resting:
-            self._asked_at = _clock_of(answer)
+            self._asked_at = clock_of(answer)
             etag = answer.headers.get("etag")
             if self._stream.conditional and etag:
                 self._held = {"since": _text(self.since), "etag": etag}
@@ -232,43 +253,48 @@ class _Run:
 
     def _inside(self, since: datetime) -> JSON:
         """What every position inside a run has."""
-        floor = since if self._resting else self.floor
         times = {"watermark": self._watermark, "newest": self._newest, "asked_at": self._asked_at}
         kept = {name: _text(moment) for name, moment in times.items()}
-        kept |= {"floor": _text(floor), "since": _text(since)}
+        kept |= {"floor": _text(self.floor), "since": _text(since)}
         return compact({**kept, "restarts": self.restarts or None})
 
     def _rest(self) -> JSON:
         """The position between two runs."""
         known = [moment for moment in (self._watermark, self._newest) if moment]
         watermark = max(known, default=None)
-        read_at = None
-        if not self._resting and watermark == self._watermark:
-            # Several pages and nothing new: late items of that time have come by now, so it need not be read again.
-            read_at = self._asked_at
-        behind = self._behind_of(watermark, read_at)
+        # Nothing new at that time: in the end what is late has come, and need not be looked for again.
+        read_at = self._asked_at if watermark == self._watermark else None
+        behind = self._behind_of(watermark, None)
         held = Document(self._held).time("/since")
         # A condition has to cover all that is read again, in one page, and not much more: a change brings all of it.
         covers = held is not None and behind - self._overlap <= held <= behind
-        rest = compact({"watermark": _text(watermark), "read_at": _text(read_at)})
+        # What jumped to the top of a list while pages of it were read is met by the next run, and may have more to tell
+        # than its last change.
+        told_from = self._behind if self._stream.order is Order.NEWEST_FIRST and not self._resting else None
+        times = {"watermark": watermark, "read_at": read_at, "told_from": told_from}
+        rest = compact({name: _text(moment) for name, moment in times.items()})
         return {**rest, **(self._held if covers else {})}
 
     def _behind_of(self, watermark: datetime | None, read_at: datetime | None) -> datetime:
-        """Where a run begins: an overlap back, but never before the window."""
-        known = [moment - self._overlap for moment in (watermark, read_at) if moment]
-        return max(self._start, *known) if known else self._start
+        """Where a run begins: an overlap back, but never before the window.
+
+        What was told long ago may be forgotten here, so a list that is quiet for long is not read from as far back.
+        """
+        behind = [watermark - self._overlap] if watermark else []
+        behind += [read_at - max(self._overlap, SETTLED)] if read_at else []
+        return max(self._start, *behind) if behind else self._start
 
 
 def _marked(mark: Mark | None) -> JSON:
     return {} if mark is None else {"mark": mark}
 
 
-def _inside(event: ProviderEvent, place: Place) -> bool:
-    moment = event.occurred_at
-    return moment is None or (moment >= place.since and (place.until is None or moment < place.until))
+def inside(event: ProviderEvent, place: Place) -> bool:
+    """Whether it happened in the span that is asked for."""
+    return place.holds(event.occurred_at)
 
 
-def _clock_of(answer: Response) -> datetime | None:
+def clock_of(answer: Response) -> datetime | None:
     """The provider's clock, to the second."""
     told = answer.headers.get("date", "")
     try:

@@ -16,6 +16,7 @@ from typing import Any
 from providers.canonical import JSON
 from providers.client import ProviderClient, Response
 from providers.document import Document
+from providers.errors import ProviderFault
 
 Mark = str | int
 
@@ -116,7 +117,10 @@ class NextToken(Paging):
             return None
         if self.last_at and body.boolean(self.last_at) is True:
             return None
-        return body.text(self.token_at)
+        token = body.text(self.token_at)
+        if self.more_at and token is None:
+            raise ProviderFault("The provider says that there is more, and not where.")
+        return token
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -73,7 +73,9 @@ def redacted_json(value: Any, *, emails: bool = False) -> bytes:
         text = orjson.dumps(value)
     except TypeError:  # deeper than its writer goes, or no JSON
         return orjson.dumps(redact(value, emails=emails))
-    if is_beyond_suspicion(text.decode(), emails=emails) and not _is_deeper([value], MAX_DEPTH):
+    # What has no more objects and lists than that in all cannot be deeper.
+    may_be_deeper = text.count(b"{") + text.count(b"[") > MAX_DEPTH
+    if is_beyond_suspicion(text.decode(), emails=emails) and not (may_be_deeper and _is_deeper([value], MAX_DEPTH)):
         return text
     return orjson.dumps(redact(value, emails=emails))
 

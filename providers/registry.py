@@ -12,6 +12,7 @@ from providers.spi import Adapter
 BUILT_IN = {
     "azure_devops": "providers.adapters.azure_devops.adapter.AzureDevOpsAdapter",
     "bitbucket": "providers.adapters.bitbucket.adapter.BitbucketAdapter",
+    "confluence": "providers.adapters.confluence.adapter.ConfluenceAdapter",
     "fake": "providers.adapters.fake.adapter.FakeAdapter",
     "github": "providers.adapters.github.adapter.GitHubAdapter",
     "gitlab": "providers.adapters.gitlab.adapter.GitLabAdapter",

@@ -61,3 +61,34 @@ class HookKeeper(Protocol):
     def kept_hooks(self) -> list[tuple[str, str]]:
         """Address and secret of each hook there is, in every place."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedAttempt:
+    """A delivery on its way to one hook; whoever hosts the world signs it with the secret and posts it."""
+
+    hook: str
+    url: str
+    secret: str
+    delivery: SimulatedDelivery
+
+
+@runtime_checkable
+class LedgerKeeper(Protocol):
+    """A simulator with a ledger of deliveries; the contract suite needs it where the adapter reads one."""
+
+    def attempts_of(self, delivery: SimulatedDelivery) -> list[SimulatedAttempt]:
+        """Where this delivery goes now: to the hooks that are told of it and switched on."""
+        ...
+
+    def attempted(self, attempt: SimulatedAttempt, status: int) -> None:
+        """It was answered so; 0 stands for no answer. Goes into the ledger."""
+        ...
+
+    def asked_again(self) -> list[SimulatedAttempt]:
+        """What was asked for again through the API since the last call."""
+        ...
+
+    def switch_hooks(self, *, on: bool) -> None:
+        """Switch all hooks on or off, as somebody could."""
+        ...

@@ -12,7 +12,7 @@ from django.conf import settings as django_settings
 from connections.secret_store import secret_store
 from tests.factories import ACME, GLOBEX
 from tests.hub_provider import HUB, Hub, running_hub
-from tests.neighbours import Pm3Stub, running_pm3
+from tests.neighbours import AlertingStub, Pm3Stub, running_alerting, running_pm3
 from tests.polling_provider import Ledger, running_ledger
 
 
@@ -29,6 +29,18 @@ def pm3(settings: Any, db: None) -> Iterator[Pm3Stub]:
         secret_store().put(tenant_id, f"token-of-{tenant_id}", name="platform/pm3")
     with running_pm3() as stub:
         settings.PM3_SERVICE_URL = stub.url
+        yield stub
+        assert stub.faults == []
+
+
+@pytest.fixture
+def alerting(settings: Any, db: None) -> Iterator[AlertingStub]:
+    """A running alerting service that incidents are told, with the keys of two tenants."""
+    with running_alerting() as stub:
+        for tenant_id in (ACME, GLOBEX):
+            stub.keys[tenant_id] = f"key-of-{tenant_id}".ljust(32, "-")
+            secret_store().put(tenant_id, stub.keys[tenant_id], name="platform/alerting")
+        settings.ALERTING_SERVICE_URL = stub.url
         yield stub
         assert stub.faults == []
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+import jwt
 
 
 class Pm3Stub:
@@ -87,11 +91,104 @@ class Pm3Stub:
         return {**empty, "status": "accepted"}
 
 
+def at_once(path: str) -> None:
+    """Nothing happens before the answer."""
+
+
+class AlertingStub:
+    """The alerting service after its own contract: HS256 tokens of the tenant, one open alert a dedup key."""
+
+    def __init__(self) -> None:
+        self.keys: dict[str, str] = {}  # of each tenant
+        self.alerts: dict[str, dict[str, Any]] = {}
+        self.told: list[tuple[str, str]] = []  # what was taken: raised or resolved, and the dedup key
+        self.requests: list[tuple[str, str, dict[str, str]]] = []
+        self.faults: list[str] = []
+        self.outage = 0
+        self.take_then_drop = False
+        self.before_answer: Callable[[str], None] = at_once
+        self.url = ""
+
+    def handle(self, method: str, path: str, headers: dict[str, str], body: dict[str, Any]) -> tuple[int, Any]:
+        self.requests.append((method, path, headers))
+        self.before_answer(path)
+        if self.outage:
+            return self.outage, {"detail": "down"}
+        tenant = headers.get("x-tenant-id", "")
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        try:
+            claims = jwt.decode(token, self.keys.get(tenant, ""), algorithms=["HS256"], options={"require": ["sub"]})
+        except jwt.InvalidTokenError:
+            return 401, {"detail": "Not authenticated"}
+        if scheme != "Bearer" or claims.get("tenant_id") != tenant:
+            return 403, {"detail": "Another tenant"}
+        if (method, path) == ("POST", "/v1/alerts"):
+            answer = self._raise(tenant, body)
+        elif method == "POST" and re.fullmatch(r"/v1/alerts/[^/]+/resolve", path):
+            answer = self._resolve(tenant, path.split("/")[3], body)
+        else:
+            return 404, {"detail": "not found"}
+        if self.take_then_drop:
+            self.take_then_drop = False
+            return 0, None
+        return answer
+
+    def _raise(self, tenant: str, alert: dict[str, Any]) -> tuple[int, Any]:
+        known = {
+            **dict.fromkeys(("alert_id", "tenant_id", "source_module", "plane", "environment", "component_id"), str),
+            **dict.fromkeys(("severity", "category", "summary", "description", "started_at", "dedup_key"), str),
+            "status": str,
+            "labels": dict,
+            "ended_at": type(None),
+        }
+        wrong = [name for name, kind in known.items() if not isinstance(alert.get(name), kind)]
+        if wrong or set(alert) - set(known):
+            self.faults.append(f"fields of an alert: {wrong} {set(alert) - set(known)}")
+        if alert["tenant_id"] != tenant or alert["status"] != "open":
+            self.faults.append("an alert of another tenant, or not open")
+        if not all(isinstance(value, str) for value in alert["labels"].values()):
+            self.faults.append("a label that is no text")
+        if datetime.fromisoformat(alert["started_at"]).tzinfo is None:
+            self.faults.append("a time without zone")
+        alert_id = alert["alert_id"]
+        rivals = [a for key, a in self.alerts.items() if a["dedup_key"] == alert["dedup_key"] and key != alert_id]
+        if any(rival["status"] == "open" for rival in rivals):
+            self.faults.append("two open alerts of one dedup key")
+        if self.alerts.get(alert_id, {}).get("status") != "open":
+            self.told.append(("raised", alert["dedup_key"]))
+        self.alerts[alert_id] = alert
+        return 201, {"alert_id": alert_id, "status": "open", "incident_id": f"incident of {alert_id}"}
+
+    def _resolve(self, tenant: str, alert_id: str, body: dict[str, Any]) -> tuple[int, Any]:
+        alert = self.alerts.get(alert_id)
+        if alert is None or alert["tenant_id"] != tenant:
+            return 404, {"detail": "unknown alert"}
+        if set(body) != {"actor", "reason"} or not body["reason"]:
+            self.faults.append(f"fields of a resolution: {set(body)}")
+        if alert["status"] == "open":
+            self.told.append(("resolved", alert["dedup_key"]))
+        self.alerts[alert_id] = {**alert, "status": "resolved"}
+        return 200, {"alert_id": alert_id, "status": "resolved", "incident_id": f"incident of {alert_id}"}
+
+
 @contextmanager
 def running_pm3() -> Iterator[Pm3Stub]:
     """A stub listening on loopback; ``stub.url`` is its address."""
     stub = Pm3Stub()
+    with _listening(stub):
+        yield stub
 
+
+@contextmanager
+def running_alerting() -> Iterator[AlertingStub]:
+    """A stub listening on loopback; ``stub.url`` is its address."""
+    stub = AlertingStub()
+    with _listening(stub):
+        yield stub
+
+
+@contextmanager
+def _listening(stub: Pm3Stub | AlertingStub) -> Iterator[None]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -120,7 +217,7 @@ def running_pm3() -> Iterator[Pm3Stub]:
     thread.start()
     stub.url = f"http://127.0.0.1:{server.server_port}"
     try:
-        yield stub
+        yield
     finally:
         server.shutdown()
         server.server_close()

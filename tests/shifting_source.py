@@ -68,6 +68,9 @@ class ShiftingSource:
         self._pass(7200)
         self._add()
 
+    def weeks_pass(self) -> None:
+        self._pass(30 * 86400)
+
     def handle(
         self, method: str, path: str, query: dict[str, list[str]], headers: dict[str, str], body: bytes
     ) -> SimulatedAnswer:

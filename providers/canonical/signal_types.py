@@ -253,7 +253,34 @@ class SignalType(StrEnum):
     PAGE_CREATED = "page_created", "A page or document was created.", _PAGE
     PAGE_UPDATED = "page_updated", "A page or document was changed.", _PAGE + " changed_fields"
     PAGE_DELETED = "page_deleted", "A page or document was deleted.", _PAGE
+    PAGE_PURGED = "page_purged", "A deleted page or document was removed for good.", _PAGE
+    PAGE_RESTORED = "page_restored", "A deleted page or document came back.", _PAGE
+    PAGE_MOVED = "page_moved", "A page or document moved to another place.", _PAGE
+    PAGE_ARCHIVED = "page_archived", "A page or document was archived.", _PAGE
+    PAGE_UNARCHIVED = "page_unarchived", "A page or document came back from the archive.", _PAGE
+    PAGE_LABELED = "page_labeled", "A label was put on a page or document.", _PAGE + " label"
+    PAGE_UNLABELED = "page_unlabeled", "A label was taken off a page or document.", _PAGE + " label"
     PAGE_COMMENTED = "page_commented", "A page or document was commented on.", _COMMENT + " page_id"
+    PAGE_COMMENT_UPDATED = "page_comment_updated", "A comment on a page or document was edited.", _COMMENT + " page_id"
+    PAGE_COMMENT_DELETED = "page_comment_deleted", "A comment on a page or document was deleted.", _COMMENT + " page_id"
+    PAGE_ATTACHMENT_ADDED = "page_attachment_added", "A file was attached to a page or document.", _PAGE + " file_name"
+    PAGE_ATTACHMENT_UPDATED = (
+        "page_attachment_updated",
+        "A file attached to a page or document was replaced or changed.",
+        _PAGE + " file_name",
+    )
+    PAGE_ATTACHMENT_REMOVED = (
+        "page_attachment_removed",
+        "A file was taken off a page or document.",
+        _PAGE + " file_name",
+    )
+    BLOG_CREATED = "blog_created", "A blog post was published.", _PAGE
+    BLOG_UPDATED = "blog_updated", "A blog post was changed.", _PAGE + " changed_fields"
+    BLOG_DELETED = "blog_deleted", "A blog post was deleted.", _PAGE
+    BLOG_PURGED = "blog_purged", "A deleted blog post was removed for good.", _PAGE
+    SPACE_CREATED = "space_created", "A space for pages was created.", "name url"
+    SPACE_UPDATED = "space_updated", "A space for pages was changed.", "name url"
+    SPACE_DELETED = "space_deleted", "A space for pages was deleted.", "name url"
     # Anything else
     EXTERNAL_EVENT_RECEIVED = (
         "external_event_received",

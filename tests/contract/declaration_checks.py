@@ -51,6 +51,30 @@ def manifest_is_sane(subject: Subject) -> None:
         assert name == name.lower(), "header names are lower case"
 
 
+def quotas_can_be_kept(subject: Subject) -> None:
+    """Each quota has a name of its own, limits something, and can be told by its headers from the others."""
+    quotas = subject.adapter.manifest.quotas
+    names = [quota.name for quota in quotas]
+    assert len(set(names)) == len(names), "two quotas share a name"
+    for quota in quotas:
+        assert quota.name.strip() == quota.name != "", "a quota has no name"
+        assert "\n" not in quota.name
+        assert quota.units or quota.concurrency or quota.write_spacing_seconds, f"{quota.name} limits nothing"
+        assert quota.units >= 0
+        assert quota.window_seconds > 0
+        assert min(quota.read_cost, quota.write_cost, *(units for _, units in quota.costs)) >= 0
+        for pattern in (quota.path, *(pattern for pattern, _ in quota.costs)):
+            re.compile(pattern)
+        headers = (quota.headers.limit, quota.headers.remaining, quota.headers.reset)
+        for header in (*headers, *quota.scope, quota.cost_header, quota.delay_header):
+            assert header == header.lower(), "header names and scopes are lower case"
+        assert quota.kind != "fixed" or (quota.headers.remaining and quota.headers.reset), (
+            f"{quota.name}: without a remainder and a reset nobody knows when its window begins; say rolling"
+        )
+        if quota.setting:
+            assert quota.setting in subject.adapter.settings_schema["properties"], "a setting that does not exist"
+
+
 def facts_are_complete(subject: Subject) -> None:
     """Slug, label, category, versions and status are what the catalogue needs."""
     adapter = subject.adapter

@@ -18,6 +18,7 @@ from providers.adapters.fake.webhook import FakeWebhook
 from providers.canonical import JSON, Resource, Signal, SignalType
 from providers.client import ProviderClient
 from providers.errors import ProviderError
+from providers.quotas import Quota
 from providers.spi import Identity, Page, Window
 from providers.verification import Verified, verify
 from tests.contract import hostile_registrars, hostile_webhooks
@@ -62,6 +63,14 @@ class Dismissive(FakeAdapter):
 
 class Boundless(FakeAdapter):
     manifest = replace(FakeAdapter.manifest, retry_schedule_seconds=(86400 * 90,))
+
+
+class BlindClock(FakeAdapter):
+    manifest = replace(FakeAdapter.manifest, quotas=(Quota(name="requests", kind="fixed", units=100),))
+
+
+class TwiceNamed(FakeAdapter):
+    manifest = replace(FakeAdapter.manifest, quotas=(Quota(name="requests", units=1), Quota(name="requests", units=2)))
 
 
 class BadSchema(FakeAdapter):
@@ -149,18 +158,18 @@ class Skips(IssueStream):
         page = super().page(client, position=position, **where)
         following = self.__dict__.setdefault("following", {})
         if page.more:
-            following[page.position["cursor"]] = following.get(page.position["cursor"], 0) + 1
-        if position.get("cursor") and following.get(position["cursor"], 0) > 0:
-            following[position["cursor"]] -= 1
+            following[page.position["mark"]] = following.get(page.position["mark"], 0) + 1
+        if position.get("mark") and following.get(position["mark"], 0) > 0:
+            following[position["mark"]] -= 1
             return page
-        return page if not position.get("cursor") else replace(page, events=())
+        return page if not position.get("mark") else replace(page, events=())
 
 
 class StartsAgain(IssueStream):
     """Never remembers where it was."""
 
     def page(self, client: ProviderClient, *, position: JSON, **where: Any) -> Page:
-        page = super().page(client, position={k: v for k, v in position.items() if k == "cursor"}, **where)
+        page = super().page(client, position={k: v for k, v in position.items() if k == "mark"}, **where)
         return page if page.more else replace(page, position={})
 
 
@@ -192,7 +201,7 @@ class Blind(IssueStream):
 
     def page(self, client: ProviderClient, *, position: JSON, **where: Any) -> Page:
         page = super().page(client, position=position, **where)
-        done = bool(position.get("watermark")) and not position.get("cursor")
+        done = bool(position.get("watermark")) and not position.get("mark")
         return replace(page, events=(), more=False, position=position) if done else page
 
 
@@ -252,6 +261,8 @@ VICES: dict[str, tuple[FakeAdapter, tuple[str, ...]]] = {
     "fault answered 200": (Impossible(), ("manifest_is_sane",)),
     "limit answered 403": (Dismissive(), ("manifest_is_sane",)),
     "retries for ever": (Boundless(), ("manifest_is_sane",)),
+    "window nobody tells": (BlindClock(), ("quotas_can_be_kept",)),
+    "two quotas of one name": (TwiceNamed(), ("quotas_can_be_kept",)),
     "bad schema": (BadSchema(), ("schemas_are_schemas",)),
     "no scheme": (with_webhook(hostile_webhooks.Schemeless()), ("schemes_are_declared_soundly", *REFUSALS)),
     "unknown scheme": (unknown_scheme(), ("schemes_are_declared_soundly",)),

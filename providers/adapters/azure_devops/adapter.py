@@ -9,12 +9,21 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 from providers.adapters.azure_devops import mapping
+from providers.adapters.azure_devops.polling import (
+    BuildStream,
+    ClosedPullRequestStream,
+    OpenedPullRequestStream,
+    PushStream,
+)
+from providers.adapters.azure_devops.polling_work import WorkItemStream
+from providers.adapters.azure_devops.quotas import QUOTAS
+from providers.adapters.azure_devops.settings import SETTINGS
 from providers.adapters.azure_devops.webhook import AzureDevOpsWebhook
 from providers.canonical import JSON, Category, Signal, SignalType
 from providers.client import ClientConfig, ProviderClient, Response
 from providers.document import Document, compact
 from providers.errors import AuthFailed, Misconfigured, ProviderError, ProviderFault, Rejected
-from providers.manifest import MIB, Manifest, RateLimitHeaders
+from providers.manifest import MIB, Manifest
 from providers.spi import Adapter, Identity
 
 IDENTITY_PATH = "_apis/connectionData"
@@ -48,25 +57,11 @@ class AzureDevOpsAdapter(Adapter):
         limited_status=503,
         fault_status=503,
         ordering_key="a pull request, a ref, a work item, a run, a deployment, a release or a repository",
-        rate_limit_headers=RateLimitHeaders(
-            limit="x-ratelimit-limit", remaining="x-ratelimit-remaining", reset="x-ratelimit-reset"
-        ),
+        quotas=QUOTAS,
         documentation="https://learn.microsoft.com/azure/devops/service-hooks/troubleshoot",
     )
 
-    settings_schema: ClassVar[JSON] = {
-        "type": "object",
-        "properties": {
-            "base_url": {
-                "type": "string",
-                "pattern": r"^https?://[^\s/?#@]+(/[^\s/?#@]+)+/?$",
-                "maxLength": 500,
-                "description": "https://dev.azure.com/ORGANISATION, or https://SERVER/COLLECTION.",
-            },
-        },
-        "required": ["base_url"],
-        "additionalProperties": False,
-    }
+    settings_schema = SETTINGS
     credential_schema: ClassVar[JSON] = {
         "type": "object",
         "properties": {
@@ -78,6 +73,7 @@ class AzureDevOpsAdapter(Adapter):
     }
 
     webhook = AzureDevOpsWebhook()
+    streams = (WorkItemStream(), BuildStream(), OpenedPullRequestStream(), ClosedPullRequestStream(), PushStream())
 
     def normalise(self, signal_type: SignalType, event_type: str, payload: JSON) -> Signal:
         return mapping.signal(signal_type, event_type, payload)

@@ -19,6 +19,7 @@ PULL_REQUEST_CREATED = "git.pullrequest.created"
 PULL_REQUEST_UPDATED = "git.pullrequest.updated"
 WORK_ITEM_CREATED = "workitem.created"
 WORK_ITEM_UPDATED = "workitem.updated"
+WORK_ITEM_DELETED = "workitem.deleted"
 BUILD_COMPLETE = "build.complete"
 PUSH = "git.push"
 
@@ -105,7 +106,7 @@ MAPPED: Mapping[str, tuple[Rule, Shape]] = {
     "ms.vss-code.git-pullrequest-comment-event": (_comment, mapping_code.comment),
     WORK_ITEM_CREATED: (SignalType.ISSUE_CREATED, mapping_work.work_item),
     WORK_ITEM_UPDATED: (SignalType.ISSUE_UPDATED, mapping_work.work_item),
-    "workitem.deleted": (SignalType.ISSUE_DELETED, mapping_work.work_item),
+    WORK_ITEM_DELETED: (SignalType.ISSUE_DELETED, mapping_work.work_item),
     "workitem.restored": (SignalType.ISSUE_RESTORED, mapping_work.work_item),
     BUILD_COMPLETE: (_build, mapping_runs.build),
     "ms.vss-pipelines.run-state-changed-event": (_run, mapping_runs.run),

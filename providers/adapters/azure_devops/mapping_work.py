@@ -42,6 +42,11 @@ def number(document: Document) -> int | None:
     return document.integer("/resource/workItemId") or document.integer("/resource/revision/id")
 
 
+def revision(document: Document) -> int | None:
+    """The number of the version that is told of, counted from 1."""
+    return document.integer("/resource/rev", "/resource/revision/rev")
+
+
 def meanings(document: Document) -> list[SignalType]:
     """The signals of one ``workitem.updated``; never none."""
     changed = _changes(document)

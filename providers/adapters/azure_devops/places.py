@@ -70,6 +70,7 @@ def project_id(document: Document) -> str | None:
         "/resourceContainers/project/id",
         "/resource/repository/project/id",
         "/resource/projectId",
+        "/resource/project/id",
         limit=ID_LENGTH,
     )
 

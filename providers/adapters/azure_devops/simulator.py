@@ -1,30 +1,38 @@
 """The far side of this adapter, for development and tests: one organisation with one repository, in memory.
 
-Answers ``connectionData`` as the service does: a wrong token gets the sign-in page of another host, a call without
-the preview version a 400. Tells of happenings as an unfiltered subscription does.
+Answers as the service does: a wrong token gets the sign-in page of another host, a call without its version a 400.
+Tells of happenings as an unfiltered subscription does. Builds are listed minutes after they ended, some of them at the
+same time; work items go away. The lists are in ``simulated_lists``.
 """
 
 from __future__ import annotations
 
 import base64
+import email.utils
 import random
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
+from urllib.parse import quote, unquote
 
 import orjson
 
+from providers.adapters.azure_devops.simulated_lists import Lists, Refused
 from providers.simulation import SimulatedAnswer, SimulatedDelivery
 
 ORGANISATION = "acme-shop"
-PROJECT = "Shop"
+PROJECT = "Web Shop"
+REPOSITORY = "storefront"
 BASE = f"https://dev.azure.example/{ORGANISATION}/"
 PEOPLE = ("Zoe", "Ravi", "Mina", "Olaf")
 BRANCHES = ("basket", "search-index", "dark-mode", "invoice-mail")
 STATES = ("New", "Active", "Resolved", "Closed")
 SIGN_IN = "https://app.vssps.visualstudio.com/_signin"
 FAULT_RATE = 0.05
+# What has happened before anybody looks; more than a page of every list.
+PAST = timedelta(hours=4)
+PAST_HAPPENINGS = 800
 
 Change = dict[str, Any]
 
@@ -41,31 +49,47 @@ class Simulator:
         self._trouble = random.Random(seed + 1)  # noqa: S311
         self._faults = faults
         self._clock = clock
-        self._now = clock()
+        self._now = clock() - PAST
         # A fresh world for each process: one started again tells of new happenings.
         self._space = uuid.uuid5(uuid.NAMESPACE_URL, f"{BASE}{self._now.isoformat()}")
         self._told = 0
-        self._pushes = 0
-        self._requests: list[Change] = []
         self._items: list[Change] = []
+        self._lists = Lists({"id": str(self._id("project")), "name": PROJECT}, self._repository())
+        self._past = True
+        for _ in range(PAST_HAPPENINGS):
+            self._happen()
+        self._past = False
 
     @classmethod
     def settings(cls, base_url: str) -> dict[str, Any]:
-        return {"base_url": f"{base_url}/{ORGANISATION}"}
+        place = {"projects": [PROJECT], "repositories": [f"{PROJECT}/{REPOSITORY}"]}
+        return {"base_url": f"{base_url}/{ORGANISATION}", **place}
 
     # --- the API ---
 
     def handle(
         self, method: str, path: str, query: dict[str, list[str]], headers: dict[str, str], body: bytes
     ) -> SimulatedAnswer:
+        date = {"date": email.utils.format_datetime(self._clock(), usegmt=True)}
         if self._faults and self._trouble.random() < FAULT_RATE:
             return self._trouble.choice((_problem(503, "TF400898", "An internal error occurred."), _throttled()))
         pair = base64.b64encode(f":{self.credential['token']}".encode()).decode()
         if headers.get("authorization") != f"Basic {pair}":
             return SimulatedAnswer(302, {"content-type": "text/html; charset=utf-8", "location": SIGN_IN}, _PAGE)
-        if (method, path) != ("GET", f"/{ORGANISATION}/_apis/connectionData"):
+        organisation, *steps = [unquote(step) for step in path.split("/") if step] or [""]
+        if (method, organisation) != ("GET", ORGANISATION):
             return _problem(404, "VS800075", "The page or project does not exist.")
-        if query.get("api-version") != ["7.1-preview"]:
+        asked = {name: values[-1] for name, values in query.items()}
+        if steps == ["_apis", "connectionData"]:
+            return self._connection_data(asked)
+        try:
+            found, more = self._lists.answer(steps, asked)
+        except Refused as refused:
+            return _problem(refused.status, refused.key, str(refused))
+        return _answer(200, found, **date, **more)
+
+    def _connection_data(self, asked: dict[str, str]) -> SimulatedAnswer:
+        if asked.get("api-version") != "7.1-preview":
             return _problem(400, "VssInvalidPreviewVersionException", "The -preview flag must be supplied.")
         user = {**self._person("Bot"), "providerDisplayName": "Acme bot", "isActive": True}
         return _answer(200, {"authenticatedUser": user, "authorizedUser": user, "deploymentType": "hosted"})
@@ -73,13 +97,7 @@ class Simulator:
     # --- the world ---
 
     def tick(self) -> list[SimulatedDelivery]:
-        doings: tuple[Callable[[str], tuple[str, str, Change]], ...] = (
-            *(self._push, self._open, self._close, self._comment),
-            *(self._create, self._move, self._build),
-        )
-        doing = self._random.choices(doings, weights=(4, 2, 1, 2, 3, 4, 3))[0]
-        event, version, resource = doing(self._random.choice(PEOPLE))
-        self._told += 1
+        event, version, resource = self._happen()
         body = {
             "subscriptionId": str(self._id("subscription")),
             "notificationId": self._told,
@@ -96,9 +114,20 @@ class Simulator:
         delivery = SimulatedDelivery({"content-type": "application/json; charset=utf-8"}, orjson.dumps(body))
         return [delivery] * (2 if self._faults and self._trouble.random() < FAULT_RATE * 2 else 1)
 
+    def _happen(self) -> tuple[str, str, Change]:
+        doings: tuple[Callable[[str], tuple[str, str, Change]], ...] = (
+            *(self._push, self._open, self._close, self._comment),
+            *(self._create, self._move, self._assign, self._discuss, self._delete, self._build),
+        )
+        doing = self._random.choices(doings, weights=(6, 4, 3, 1, 2, 4, 2, 2, 1, 5))[0]
+        told = doing(self._random.choice(PEOPLE))
+        self._told += 1
+        return told
+
     def _later(self) -> datetime:
-        """The real time, but never the same moment twice."""
-        self._now = max(self._now + timedelta(milliseconds=1), self._clock())
+        """The real time, but never the same moment twice; of the past, a quarter of a minute for each happening."""
+        pace = PAST / PAST_HAPPENINGS / 3 if self._past else timedelta(milliseconds=1)
+        self._now = self._now + pace if self._past else max(self._now + pace, self._clock())
         return self._now
 
     def _id(self, name: str) -> uuid.UUID:
@@ -109,34 +138,35 @@ class Simulator:
 
     def _repository(self) -> Change:
         project = {"id": str(self._id("project")), "name": PROJECT}
-        remote = f"{BASE}{PROJECT}/_git/storefront"
-        return {"id": str(self._id("repository")), "name": "storefront", "project": project, "remoteUrl": remote}
+        remote = f"{BASE}{quote(PROJECT)}/_git/{REPOSITORY}"
+        return {"id": str(self._id("repository")), "name": REPOSITORY, "project": project, "remoteUrl": remote}
 
     def _commit(self) -> str:
         return f"{self._random.getrandbits(160):040x}"
 
     def _push(self, person: str) -> tuple[str, str, Change]:
-        self._pushes += 1
         head = self._commit()
         update = {"name": f"refs/heads/{self._random.choice(BRANCHES)}", "oldObjectId": self._commit()}
-        return (
-            "git.push",
-            "1.0",
-            {
-                "commits": [{"commitId": head, "comment": "Make it a little better"}],
-                "refUpdates": [{**update, "newObjectId": head}],
-                "repository": self._repository(),
-                "pushedBy": self._person(person),
-                "pushId": self._pushes,
-                "date": _text(self._later()),
-            },
-        )
+        push: Change = {
+            "commits": [{"commitId": head, "comment": "Make it a little better"}],
+            "refUpdates": [{**update, "newObjectId": head}],
+            "repository": self._repository(),
+            "pushedBy": self._person(person),
+            "pushId": len(self._lists.pushes) + 1,
+            "date": _text(self._later()),
+        }
+        if self._random.random() < 0.2:
+            push["refUpdates"].append(
+                {"name": f"refs/tags/v{push['pushId']}", "oldObjectId": "0" * 40, "newObjectId": head}
+            )
+        self._lists.pushes.append(push)
+        return "git.push", "1.0", dict(push)
 
     def _open(self, person: str) -> tuple[str, str, Change]:
         branch = self._random.choice(BRANCHES)
         request: Change = {
             "repository": self._repository(),
-            "pullRequestId": len(self._requests) + 1,
+            "pullRequestId": len(self._lists.pull_requests) + 1,
             "status": "active",
             "createdBy": self._person(person),
             "creationDate": _text(self._later()),
@@ -147,14 +177,14 @@ class Simulator:
             "lastMergeSourceCommit": {"commitId": self._commit()},
             "reviewers": [],
         }
-        self._requests.append(request)
+        self._lists.pull_requests.append(request)
         return "git.pullrequest.created", "1.0", dict(request)
 
     def _active(self, person: str) -> Change:
-        active = [request for request in self._requests if request["status"] == "active"]
+        active = [request for request in self._lists.pull_requests if request["status"] == "active"]
         if not active:
             self._open(person)
-            active = self._requests[-1:]
+            active = self._lists.pull_requests[-1:]
         return self._random.choice(active)
 
     def _close(self, person: str) -> tuple[str, str, Change]:
@@ -183,55 +213,95 @@ class Simulator:
     def _create(self, person: str) -> tuple[str, str, Change]:
         moment, number = _text(self._later()), len(self._items) + 1
         fields = {
+            "System.Id": number,
             "System.TeamProject": PROJECT,
             "System.WorkItemType": self._random.choice(("Bug", "Task", "User Story")),
             "System.State": "New",
             "System.CreatedDate": moment,
             "System.CreatedBy": self._person(person),
             "System.ChangedDate": moment,
+            "System.ChangedBy": self._person(person),
             "System.Title": f"Look into {self._random.choice(BRANCHES)}",
+            "System.Description": "<div>It was different yesterday.</div>",
+            "Microsoft.VSTS.Common.StateChangeDate": moment,
         }
-        self._items.append({"id": number, "rev": 1, "fields": fields})
-        return "workitem.created", "5.1-preview.3", {"id": number, "rev": 1, "fields": dict(fields)}
+        item = {"id": number, "rev": 1, "fields": fields}
+        self._items.append(item)
+        return "workitem.created", "5.1-preview.3", self._revised(item)
+
+    def _revised(self, item: Change) -> Change:
+        """The item as it is now, which is the next revision of the feed."""
+        revision = {"id": item["id"], "rev": item["rev"], "fields": dict(item["fields"])}
+        self._lists.revisions.append({**revision, "watermark": len(self._lists.revisions) + 1})
+        return revision
+
+    def _some_item(self, person: str) -> Change:
+        there = [item for item in self._items if "System.IsDeleted" not in item["fields"]]
+        if not there:
+            self._create(person)
+            there = self._items[-1:]
+        return self._random.choice(there)
 
     def _move(self, person: str) -> tuple[str, str, Change]:
-        if not self._items:
-            return self._create(person)
-        item = self._random.choice(self._items)
-        before, moment = item["fields"]["System.State"], _text(self._later())
-        after = self._random.choice([state for state in STATES if state != before])
-        changed = {
-            "System.ChangedDate": (item["fields"]["System.ChangedDate"], moment),
-            "System.State": (before, after),
-        }
+        item = self._some_item(person)
+        moment, state = _text(self._later()), item["fields"]["System.State"]
+        after = self._random.choice([other for other in STATES if other != state])
+        closed = {"Microsoft.VSTS.Common.ClosedDate": moment} if after == "Closed" else {}
+        changed = {"System.State": after, "Microsoft.VSTS.Common.StateChangeDate": moment, **closed}
+        return self._update(item, person, moment, changed)
+
+    def _assign(self, person: str) -> tuple[str, str, Change]:
+        changed = {"System.AssignedTo": self._person(self._random.choice(PEOPLE))}
+        return self._update(self._some_item(person), person, _text(self._later()), changed)
+
+    def _discuss(self, person: str) -> tuple[str, str, Change]:
+        moment = _text(self._later())
+        return self._update(self._some_item(person), person, moment, {"System.History": f"Seen at {moment}."})
+
+    def _update(self, item: Change, person: str, moment: str, changed: Change) -> tuple[str, str, Change]:
+        # What was said belongs to its own revision only.
+        before = {name: value for name, value in item["fields"].items() if name != "System.History"}
+        changed = {**changed, "System.ChangedDate": moment, "System.ChangedBy": self._person(person)}
         item["rev"] += 1
-        item["fields"] |= {name: now for name, (_, now) in changed.items()}
+        item["fields"] = {**before, **changed}
+        sides = {name: {"oldValue": before.get(name), "newValue": now} for name, now in changed.items()}
         update = {
             "id": item["rev"],
             "workItemId": item["id"],
             "rev": item["rev"],
             "revisedBy": self._person(person),
             "revisedDate": "9999-01-01T00:00:00Z",
-            "fields": {name: {"oldValue": then, "newValue": now} for name, (then, now) in changed.items()},
-            "revision": {"id": item["id"], "rev": item["rev"], "fields": dict(item["fields"])},
+            "fields": {name: side for name, side in sides.items() if side["oldValue"] != side["newValue"]},
+            "revision": self._revised(item),
         }
         return "workitem.updated", "5.1-preview.3", update
 
+    def _delete(self, person: str) -> tuple[str, str, Change]:
+        item, moment = self._some_item(person), _text(self._later())
+        item["rev"] += 1
+        item["fields"] |= {"System.IsDeleted": True, "System.ChangedDate": moment}
+        item["fields"].pop("System.History", None)
+        return "workitem.deleted", "5.1-preview.3", self._revised(item)
+
     def _build(self, person: str) -> tuple[str, str, Change]:
-        number = 900 + self._told
+        number, moment = 900 + self._told, self._later()
+        # It ended a while ago, and perhaps together with another.
+        ended = moment - timedelta(seconds=self._random.choice((0, 0, 1, 30, 170)))
         result = self._random.choice(("succeeded", "succeeded", "failed", "partiallySucceeded", "canceled"))
         build = {
             "id": number,
             "buildNumber": f"{self._now:%Y%m%d}.{number}",
             "status": "completed",
             "result": result,
-            "finishTime": _text(self._later()),
+            "finishTime": _text(ended.replace(microsecond=0)),
+            "project": {"id": str(self._id("project")), "name": PROJECT},
             "definition": {"id": 21, "name": "storefront-ci"},
             "sourceBranch": f"refs/heads/{self._random.choice(BRANCHES)}",
             "sourceVersion": self._commit(),
             "requestedFor": self._person(person),
         }
-        return "build.complete", "2.0", build
+        self._lists.builds.append(build)
+        return "build.complete", "2.0", dict(build)
 
 
 _PAGE = b"<html><title>Sign In</title></html>"

@@ -7,12 +7,14 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 from providers.adapters.bitbucket import access, mapping
+from providers.adapters.bitbucket.polling import ActivityStream, PipelineStream, PullRequestStream
+from providers.adapters.bitbucket.quotas import PAUSE_SECONDS, QUOTAS
 from providers.adapters.bitbucket.webhook import BitbucketWebhook
 from providers.canonical import JSON, Category, Signal, SignalType
 from providers.client import ClientConfig, ProviderClient
 from providers.document import Document, compact
 from providers.errors import Misconfigured, ProviderFault, Rejected
-from providers.manifest import MIB, Manifest, RateLimitHeaders
+from providers.manifest import MIB, Manifest
 from providers.spi import Adapter, Identity
 
 DEFAULT_BASE_URL = "https://api.bitbucket.org/2.0"
@@ -40,8 +42,8 @@ class BitbucketAdapter(Adapter):
         limited_status=503,
         delivery_id_header="x-request-uuid",
         ordering_key="pull request, branch or tag, build status, or repository",
-        # Neither a remainder nor a reset is sent.
-        rate_limit_headers=RateLimitHeaders(limit="x-ratelimit-limit"),
+        quotas=QUOTAS,
+        pause_seconds=PAUSE_SECONDS,
         documentation="https://support.atlassian.com/bitbucket-cloud/docs/manage-webhooks/",
     )
 
@@ -61,15 +63,22 @@ class BitbucketAdapter(Adapter):
                 "items": {"type": "string", "pattern": f"^{_NAME}$", "maxLength": 100},
                 "uniqueItems": True,
                 "maxItems": 50,
-                "description": "Workspaces of this connection; a hook there tells of all their repositories.",
+                "description": "Workspaces to make hooks in, for all their repositories; they are not polled.",
             },
             "repositories": {
                 "type": "array",
                 "items": {"type": "string", "pattern": f"^{_NAME}/{_NAME}$", "maxLength": 200},
                 "uniqueItems": True,
                 "maxItems": 500,
-                "description": "Repositories of this connection, as workspace/repository; each part a slug or {uuid}.",
+                "description": "Repositories to poll and to make hooks in: workspace/repository, each slug or {uuid}.",
             },
+            "streams": {
+                "type": "array",
+                "items": {"enum": ["pull_requests", "pull_request_activity", "pipelines"]},
+                "uniqueItems": True,
+                "description": "Lists to poll; without it: pull_requests, pull_request_activity.",
+            },
+            "poll_interval_seconds": {"type": "integer", "minimum": 60, "maximum": 86400},
         },
         "additionalProperties": False,
     }
@@ -96,6 +105,7 @@ class BitbucketAdapter(Adapter):
     }
 
     webhook = BitbucketWebhook()
+    streams = (PullRequestStream(), ActivityStream(), PipelineStream())
 
     def normalise(self, signal_type: SignalType, event_type: str, payload: JSON) -> Signal:
         return mapping.signal(signal_type, event_type, payload)

@@ -40,7 +40,7 @@ def signal(signal_type: SignalType, event_key: str, payload: JSON) -> Signal:
     return Signal(
         signal_type=signal_type,
         occurred_at=occurred_at(event_key, document),
-        actor_id=parts.actor or _person(document, "/actor"),
+        actor_id=parts.actor or person_at(document, "/actor"),
         resource=Resource(**{"repository": document.text("/repository/full_name"), **parts.resource}),
         canonical_keys=compact({"repository_id": document.text("/repository/uuid", limit=_ID_LENGTH), **parts.keys}),
         fields={name: value for name, value in compact(parts.fields).items() if name in signal_type.fields},
@@ -54,7 +54,7 @@ def signal(signal_type: SignalType, event_key: str, payload: JSON) -> Signal:
     )
 
 
-def _person(document: Document, root: str) -> str | None:
+def person_at(document: Document, root: str) -> str | None:
     return document.text(f"{root}/account_id", f"{root}/uuid", limit=_ID_LENGTH)
 
 
@@ -94,14 +94,14 @@ def _pull_request(document: Document) -> _Parts:
             "body": document.text(f"{_PR}/description"),
             "state": (document.text(f"{_PR}/state") or "").lower(),
             "url": document.text(f"{_PR}/links/html/href"),
-            "author": _person(document, f"{_PR}/author"),
+            "author": person_at(document, f"{_PR}/author"),
             "draft": document.boolean(f"{_PR}/draft"),
             "from_fork": _from_fork(document),
             "base_branch": document.text(f"{_PR}/destination/branch/name"),
         },
         attributes={
             "reviewers": [
-                person for reviewer in document.items(f"{_PR}/reviewers")[:50] if (person := _person(reviewer, ""))
+                person for reviewer in document.items(f"{_PR}/reviewers")[:50] if (person := person_at(reviewer, ""))
             ]
         },
     )
@@ -122,7 +122,7 @@ def _from_fork(document: Document) -> bool | None:
 def _merged(document: Document) -> _Parts:
     parts = _pull_request(document)
     parts.resource["commit"] = document.text(f"{_PR}/merge_commit/hash") or parts.resource["commit"]
-    parts.actor = parts.fields["merged_by"] = _person(document, f"{_PR}/closed_by")
+    parts.actor = parts.fields["merged_by"] = person_at(document, f"{_PR}/closed_by")
     return parts
 
 
@@ -135,8 +135,8 @@ def _declined(document: Document) -> _Parts:
 def _review(root: str, state: str) -> Callable[[Document], _Parts]:
     def shape(document: Document) -> _Parts:
         parts = _pull_request(document)
-        reviewer = _person(document, f"{root}/user")
-        parts.actor = _person(document, "/actor") or reviewer
+        reviewer = person_at(document, f"{root}/user")
+        parts.actor = person_at(document, "/actor") or reviewer
         # The body of a review is its comment, which this event does not bring.
         parts.fields |= {"body": None, "reviewer": reviewer, "review_state": state}
         return parts
@@ -148,7 +148,7 @@ def _comment_fields(document: Document) -> JSON:
     return {
         "body": document.text("/comment/content/raw"),
         "url": document.text("/comment/links/html/href"),
-        "author": _person(document, "/comment/user"),
+        "author": person_at(document, "/comment/user"),
         "comment_id": document.text("/comment/id", limit=_ID_LENGTH),
         "file_path": document.text("/comment/inline/path"),
         "thread_id": document.text("/comment/parent/id", "/comment/id", limit=_ID_LENGTH),
@@ -168,7 +168,7 @@ def _new(comment: Callable[[Document], _Parts]) -> Callable[[Document], _Parts]:
     def shape(document: Document) -> _Parts:
         parts = comment(document)
         # Who has just written a comment is its author, also where the comment itself does not say.
-        parts.fields["author"] = parts.fields["author"] or _person(document, "/actor")
+        parts.fields["author"] = parts.fields["author"] or person_at(document, "/actor")
         return parts
 
     return shape
@@ -177,7 +177,7 @@ def _new(comment: Callable[[Document], _Parts]) -> Callable[[Document], _Parts]:
 def _thread(document: Document) -> _Parts:
     parts = _pull_request_comment(document)
     # The signal is about the thread; who wrote its comment is not who opened the pull request.
-    parts.fields["author"] = _person(document, f"{_PR}/author")
+    parts.fields["author"] = person_at(document, f"{_PR}/author")
     return parts
 
 

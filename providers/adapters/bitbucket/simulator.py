@@ -13,13 +13,14 @@ import random
 import re
 import uuid
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 from urllib.parse import unquote
 
 import orjson
 
 from providers.adapters.bitbucket.mapping_rules import ONLY_WORKSPACE, RULES
+from providers.adapters.bitbucket.simulated_lists import SimulatedLists
 from providers.simulation import SimulatedAnswer, SimulatedDelivery
 
 WORKSPACE = "acme"
@@ -28,13 +29,16 @@ PEOPLE = ("zoe", "ravi", "mina", "olaf")
 SUBJECTS = ("Login page", "Export", "Search index", "Invoice mail", "Dark mode", "Backup")
 ACCESS_TOKEN = "ATCTT3-simulated-repository-access-token"
 PAGE_DEFAULT, PAGE_MAX = 10, 100
+# Less than Bitbucket gives, so that a small world has several pages.
+PAGE = 30
+PAST = 40
 _HOOKS = re.compile(r"/2\.0/(repositories/[^/]+/[^/]+|workspaces/[^/]+)/hooks(?:/([^/]+))?")
 
 JSON = dict[str, Any]
 
 
 class Simulator:
-    """Answers for users, repositories and hooks, and lets one thing happen a tick."""
+    """Answers for users, repositories, their lists and hooks, and lets one thing happen a tick."""
 
     credential: ClassVar[dict[str, str]] = {"email": "bot@acme.example", "token": "ATATT3-simulated-api-token"}
     webhook_scheme: ClassVar[str] = "hmac"
@@ -45,9 +49,12 @@ class Simulator:
         self._heads = {name: self._hash() for name in REPOSITORIES}
         self._open: dict[str, list[JSON]] = {name: [] for name in REPOSITORIES}
         self._count = 0
+        self._moment = datetime.now(UTC) - timedelta(hours=PAST + 3)
+        self.lists = SimulatedLists(REPOSITORIES, page_max=PAGE)
         self.hooks: dict[str, dict[str, JSON]] = {
             target: {} for target in (f"workspaces/{WORKSPACE}", *(f"repositories/{name}" for name in REPOSITORIES))
         }
+        self._past()
 
     @classmethod
     def settings(cls, base_url: str) -> dict[str, Any]:
@@ -70,6 +77,9 @@ class Simulator:
         found = _HOOKS.fullmatch(path)
         if found and found[1] in self.hooks:
             return self._hook(method, found[1], found[2], query, body)
+        listed = self.lists.handle(method, path, query)
+        if listed is not None:
+            return listed
         if method == "GET" and path == "/2.0/user":
             return _answer(200, {**_person("acme-bot"), "type": "user"})
         if method == "GET" and path in ("/2.0/repositories", "/2.0/workspaces"):
@@ -113,14 +123,35 @@ class Simulator:
 
     # The world
 
+    def _past(self) -> None:
+        """Much has happened, some of it at one instant."""
+        for index in range(PAST):
+            self._moment += timedelta(hours=3 * (index % 3 == 0))
+            for name in REPOSITORIES:
+                for happen in (self._create, self._build, self._comment, self._approve, self._decline)[: 2 + index % 4]:
+                    happen(name)
+        self._moment = datetime.now(UTC)
+
     def tick(self) -> list[SimulatedDelivery]:
         """One thing happens; a merge also tells of the push it makes."""
+        self._moment = max(self._moment + timedelta(seconds=1), datetime.now(UTC))
         name = self._random.choice(REPOSITORIES)
         happenings: tuple[Callable[[str], list[SimulatedDelivery]], ...] = (
-            self._push, self._create, self._comment, self._approve, self._merge, self._build,
-        )  # fmt: skip
-        told = self._random.choices(happenings, weights=(3, 3, 3, 2, 2, 3))[0](name)
+            *(self._push, self._create, self._comment, self._approve, self._merge, self._decline),
+            *(self._retitle, self._ask_for_changes, self._build),
+        )
+        told = self._random.choices(happenings, weights=(3, 3, 3, 2, 2, 1, 2, 2, 3))[0](name)
         return told * 2 if self._faults and self._random.random() < 0.1 else told
+
+    def _now(self) -> str:
+        return self._moment.isoformat(timespec="microseconds")
+
+    def _log(self, name: str, pull: JSON, **entry: JSON) -> None:
+        shown = {"type": "pullrequest", **{part: pull[part] for part in ("id", "title", "links")}}
+        self.lists.rows[name]["pullrequests/activity"].append({"pull_request": shown, **entry})
+
+    def _log_update(self, name: str, pull: JSON) -> None:
+        self._log(name, pull, update={"state": pull["state"], "title": pull["title"], "date": self._now()})
 
     def _deliver(self, name: str, event_key: str, body: JSON) -> SimulatedDelivery:
         whole = {"repository": _repository(name), "actor": _person(self._random.choice(PEOPLE)), **body}
@@ -140,7 +171,12 @@ class Simulator:
 
     def _push(self, name: str, message: str = "") -> list[SimulatedDelivery]:
         before, self._heads[name] = self._heads[name], self._hash()
-        target = {"type": "commit", "hash": self._heads[name], "date": _now(), "message": message or self._subject()}
+        target = {
+            "type": "commit",
+            "hash": self._heads[name],
+            "date": self._now(),
+            "message": message or self._subject(),
+        }
         change = {
             "new": {"type": "branch", "name": "main", "target": target},
             "old": {"type": "branch", "name": "main", "target": {"type": "commit", "hash": before}},
@@ -158,7 +194,7 @@ class Simulator:
 
     def _create(self, name: str) -> list[SimulatedDelivery]:
         self._count += 1
-        moment, repository = _now(), {"full_name": name, "uuid": _uuid(name)}
+        moment, repository = self._now(), {"full_name": name, "uuid": _uuid(name)}
         pull = {
             "type": "pullrequest",
             "id": self._count,
@@ -185,13 +221,15 @@ class Simulator:
             "links": {"html": {"href": f"https://bitbucket.org/{name}/pull-requests/{self._count}"}},
         }
         self._open[name].append(pull)
+        self.lists.rows[name]["pullrequests"].append(pull)
+        self._log_update(name, pull)
         return [self._deliver(name, "pullrequest:created", {"pullrequest": pull})]
 
     def _pull(self, name: str) -> JSON:
         if not self._open[name]:
             self._create(name)
         pull = self._random.choice(self._open[name])
-        pull["updated_on"] = _now()
+        pull["updated_on"] = self._now()
         return pull
 
     def _comment(self, name: str) -> list[SimulatedDelivery]:
@@ -201,24 +239,47 @@ class Simulator:
             "id": self._count,
             "content": {"raw": "Looks right.", "markup": "markdown"},
             "user": _person(self._random.choice(PEOPLE)),
-            "created_on": _now(),
-            "updated_on": _now(),
+            "created_on": self._now(),
+            "updated_on": self._now(),
             "deleted": False,
             "links": {"html": {"href": f"{pull['links']['html']['href']}/_/diff#comment-{self._count}"}},
         }
+        self._log(name, pull, comment=comment)
         return [self._deliver(name, "pullrequest:comment_created", {"pullrequest": pull, "comment": comment})]
 
     def _approve(self, name: str) -> list[SimulatedDelivery]:
-        approval = {"date": _now(), "user": _person(self._random.choice(PEOPLE))}
-        return [self._deliver(name, "pullrequest:approved", {"pullrequest": self._pull(name), "approval": approval})]
+        pull = self._pull(name)
+        approval = {"date": self._now(), "user": _person(self._random.choice(PEOPLE))}
+        self._log(name, pull, approval=approval)
+        return [self._deliver(name, "pullrequest:approved", {"pullrequest": pull, "approval": approval})]
+
+    def _ask_for_changes(self, name: str) -> list[SimulatedDelivery]:
+        pull = self._pull(name)
+        asked = {"date": self._now(), "user": _person(self._random.choice(PEOPLE))}
+        self._log(name, pull, changes_requested=asked)
+        body = {"pullrequest": pull, "changes_request": asked}
+        return [self._deliver(name, "pullrequest:changes_request_created", body)]
+
+    def _retitle(self, name: str) -> list[SimulatedDelivery]:
+        pull = self._pull(name)
+        pull["title"] = self._subject()
+        self._log_update(name, pull)
+        return [self._deliver(name, "pullrequest:updated", {"pullrequest": pull})]
+
+    def _decline(self, name: str) -> list[SimulatedDelivery]:
+        return [self._closed(name, self._pull(name), "DECLINED", "pullrequest:rejected")]
 
     def _merge(self, name: str) -> list[SimulatedDelivery]:
         pull = self._pull(name)
-        self._open[name].remove(pull)
         pushed = self._push(name, f"Merged in {pull['source']['branch']['name']} (pull request #{pull['id']})")
-        merge = {"merge_commit": {"hash": self._heads[name][:12]}, "closed_by": _person(self._random.choice(PEOPLE))}
-        merged = {**pull, **merge, "state": "MERGED"}
-        return [self._deliver(name, "pullrequest:fulfilled", {"pullrequest": merged}), *pushed]
+        pull["merge_commit"] = {"type": "commit", "hash": self._heads[name][:12]}
+        return [self._closed(name, pull, "MERGED", "pullrequest:fulfilled"), *pushed]
+
+    def _closed(self, name: str, pull: JSON, state: str, event_key: str) -> SimulatedDelivery:
+        self._open[name].remove(pull)
+        pull |= {"state": state, "closed_by": _person(self._random.choice(PEOPLE))}
+        self._log_update(name, pull)
+        return self._deliver(name, event_key, {"pullrequest": pull})
 
     def _build(self, name: str) -> list[SimulatedDelivery]:
         self._count += 1
@@ -233,10 +294,22 @@ class Simulator:
                 "refname": "main",
                 "url": f"https://bitbucket.org/{name}/pipelines/results/{self._count}",
                 "commit": {"hash": self._heads[name]},
-                "created_on": _now(),
-                "updated_on": _now(),
+                "created_on": self._now(),
+                "updated_on": self._now(),
             }
             told.append(self._deliver(name, event_key, {"commit_status": status}))
+        row = {
+            "type": "pipeline",
+            "uuid": _uuid(f"{name}:{self._count}"),
+            "build_number": self._count,
+            "repository": _repository(name),
+            "creator": _person(self._random.choice(PEOPLE)),
+            "state": {"name": "COMPLETED", "result": {"name": end}},
+            "target": {"ref_type": "branch", "ref_name": "main", "commit": {"hash": self._heads[name]}},
+            "created_on": self._now(),
+            "completed_on": self._now(),
+        }
+        self.lists.rows[name]["pipelines/"].append(row)
         return told
 
 
@@ -271,10 +344,6 @@ def _workspace() -> JSON:
 def _repository(name: str) -> JSON:
     links = {"html": {"href": f"https://bitbucket.org/{name}"}}
     return {"type": "repository", "full_name": name, "uuid": _uuid(name), "workspace": _workspace(), "links": links}
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 def _answer(status: int, body: Any) -> SimulatedAnswer:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 
 from providers.adapters.bitbucket import mapping
+from providers.adapters.bitbucket.happenings import build_status, happening, pull_request, short
 from providers.adapters.bitbucket.mapping_rules import NO_CHANGE, RULES, classify
 from providers.adapters.bitbucket.registrar import BitbucketRegistrar
 from providers.canonical import JSON
@@ -21,8 +22,6 @@ from providers.verification import Header, HmacScheme
 
 _EVENT_KEY = re.compile(r"[A-Za-z0-9_:.-]{1,100}", re.ASCII)
 _DELIVERY_ID = re.compile(r"[A-Za-z0-9._:{}-]{1,100}", re.ASCII)
-# Longer names are hashed, so that a key stays within its 200 characters.
-_MAX_REF = 90
 
 
 class BitbucketWebhook(Webhook):
@@ -73,6 +72,7 @@ def _event(event_key: str, payload: JSON, delivery: str, dedupe_key: str) -> Pro
         signal_type=signal_type,
         ignored_reason=ignored_reason,
         occurred_at=mapping.occurred_at(event_key, document),
+        happening=happening(event_key, document) if signal_type else "",
         ordering_key=_ordering_key(event_key, document) if ignored_reason != NO_CHANGE else "",
         correlation_id=delivery,
     )
@@ -87,26 +87,20 @@ def _delivery_id(request: WebhookRequest) -> str:
 
 def _ordering_key(event_key: str, document: Document) -> str:
     """The entity an event is about, within its repository."""
+    family, _, name = event_key.partition(":")
+    if family == "pullrequest":
+        return pull_request(document)
     repository = document.text("/repository/uuid", limit=60)
     if repository is None:
         return ""
-    family, _, name = event_key.partition(":")
-    number = document.integer("/pullrequest/id")
-    if family == "pullrequest":
-        return f"pr:{repository}:{number}" if number is not None else ""
     if name == "push":
         change = "/push/changes/0"
         kind = document.text(f"{change}/new/type", f"{change}/old/type", limit=20)
         ref = document.text(f"{change}/new/name", f"{change}/old/name")
-        return f"{kind}:{repository}:{_short(ref)}" if kind and ref else ""
+        return f"{kind}:{repository}:{short(ref)}" if kind and ref else ""
     if name.startswith("commit_status_"):
-        commit, key = mapping.status_commit(document), document.text("/commit_status/key")
-        return f"status:{repository}:{_short(f'{commit}:{key}')}" if commit and key else ""
+        return build_status(document)
     if name == "commit_comment_created":
         commit = document.text("/commit/hash")
-        return f"commit:{repository}:{_short(commit)}" if commit else ""
+        return f"commit:{repository}:{short(commit)}" if commit else ""
     return f"repo:{repository}"
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _MAX_REF else hashlib.sha256(text.encode()).hexdigest()

@@ -13,7 +13,7 @@ from providers.canonical import JSON, Category, Signal, SignalType
 from providers.client import ClientConfig, ProviderClient
 from providers.document import Document
 from providers.errors import Misconfigured, ProviderFault
-from providers.manifest import Manifest
+from providers.manifest import Manifest, Quota
 from providers.spi import Adapter, Identity
 
 DEFAULT_BASE_URL = "https://api.fake.example"
@@ -37,6 +37,8 @@ class FakeAdapter(Adapter):
         body_limit_bytes=1024 * 1024,
         ordering_key="issue key",
         handshake="challenge",
+        # What it counts of our calls: one ledger for each, shared by all connections that use the same token.
+        quotas=(Quota(name="requests", units=600, window_seconds=60),),
         documentation="https://api.fake.example/docs/webhooks",
     )
 

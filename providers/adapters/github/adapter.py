@@ -8,13 +8,14 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 from providers.adapters.github import mapping
-from providers.adapters.github.polling import IssueCommentStream, IssueStream
+from providers.adapters.github.polling import STREAMS
+from providers.adapters.github.quotas import PAUSE_SECONDS, QUOTAS
 from providers.adapters.github.webhook import GitHubWebhook
 from providers.canonical import JSON, Category, Signal, SignalType
 from providers.client import ClientConfig, ProviderClient
 from providers.document import Document, compact
 from providers.errors import AuthFailed, Misconfigured, ProviderFault
-from providers.manifest import MIB, Manifest, RateLimitHeaders
+from providers.manifest import MIB, Manifest
 from providers.spi import Adapter, Identity
 
 DEFAULT_BASE_URL = "https://api.github.com"
@@ -36,9 +37,8 @@ class GitHubAdapter(Adapter):
         redelivery_horizon=timedelta(days=7),
         delivery_id_header="x-github-delivery",
         ordering_key="issue or pull request, branch or tag, run, check, deployment, release, alert, repository",
-        rate_limit_headers=RateLimitHeaders(
-            limit="x-ratelimit-limit", remaining="x-ratelimit-remaining", reset="x-ratelimit-reset"
-        ),
+        quotas=QUOTAS,
+        pause_seconds=PAUSE_SECONDS,
         documentation="https://docs.github.com/en/webhooks/using-webhooks/best-practices-for-using-webhooks",
     )
 
@@ -65,7 +65,7 @@ class GitHubAdapter(Adapter):
             },
             "streams": {
                 "type": "array",
-                "items": {"enum": ["issues", "issue_comments"]},
+                "items": {"enum": [stream.name for stream in STREAMS]},
                 "uniqueItems": True,
                 "description": "Lists to poll; without it: issues.",
             },
@@ -89,7 +89,7 @@ class GitHubAdapter(Adapter):
     }
 
     webhook = GitHubWebhook()
-    streams = (IssueStream(), IssueCommentStream())
+    streams = STREAMS
 
     def normalise(self, signal_type: SignalType, event_type: str, payload: JSON) -> Signal:
         return mapping.signal(signal_type, event_type, payload)

@@ -92,21 +92,31 @@ def occurred_at(event_type: str, document: Document) -> datetime | None:
 
 
 def happening(event_type: str, document: Document) -> str:
-    """The name of a change of an issue or pull request, alike for webhook and poll; empty for the rest.
+    """The name of a change of an issue or pull request, of a run's end or a release, alike for webhook and poll.
 
-    Numbers are shared by the issues and pull requests of a repository; ids are not (a pull request has
-    another id in the issue list), so the name is made of the number.
+    Empty for the rest. Numbers are shared by the issues and pull requests of a repository; ids are not (a pull request
+    has another id in the issue list), so the name is made of the number.
     """
     event = event_type.partition(".")[0]
     root = "/issue" if document.at("/pull_request") is None else "/pull_request"
     what, times = _CHANGES.get(event_type, _CHANGES.get(event, ("", ())))
     moment = document.time(*(f"{root}{pointer}" if pointer[1:] in _ITEM_TIMES else pointer for pointer in times))
     repository, number = document.text("/repository/full_name") or "", document.integer(f"{root}/number", "/number")
-    if not (what and moment and number and 0 < len(repository) <= MAX_REPOSITORY):
+    if not 0 < len(repository) <= MAX_REPOSITORY:
+        return ""
+    if event_type in _ENDS:
+        own = [document.text(pointer, limit=30) for pointer in _ENDS[event_type]]
+        return f"{event}:{repository.lower()}:{':'.join(map(str, own))}" if all(own) else ""
+    if not (what and moment and number):
         return ""
     return f"item:{repository.lower()}#{number}:{what}:{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
+# What has an id of its own in both roads. A run that is started again is another attempt.
+_ENDS = {
+    "workflow_run.completed": ("/workflow_run/id", "/workflow_run/run_attempt"),
+    "release.published": ("/release/id",),
+}
 _ITEM_EVENTS = ("issues", "pull_request", "pull_request_review", "pull_request_review_comment")
 _ITEM_TIMES = ("created_at", "closed_at", "updated_at")
 _CHANGED = ("changed", ("/updated_at",))
@@ -114,7 +124,8 @@ _CHANGES: dict[str, tuple[str, tuple[str, ...]]] = {
     **dict.fromkeys(_ITEM_EVENTS, _CHANGED),
     **dict.fromkeys(("issues.opened", "pull_request.opened"), ("created", ("/created_at",))),
     **dict.fromkeys(("issues.closed", "pull_request.closed"), ("closed", ("/closed_at",))),
-    # A comment moves updated_at of its issue to its own time.
+    # A comment moves updated_at of its issue to its own time. The list of comments knows only the latter.
+    "pull_request_review_comment": ("changed", ("/updated_at", "/comment/updated_at")),
     "issue_comment": ("changed", ("/comment/updated_at",)),
     "issue_comment.created": ("changed", ("/comment/created_at",)),
     "issue_comment.deleted": _CHANGED,

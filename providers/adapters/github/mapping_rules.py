@@ -57,7 +57,11 @@ def _push(document: Document) -> Verdict:
 
 def _closed(document: Document) -> Verdict:
     # There is no "merged" action: https://docs.github.com/en/webhooks/webhook-events-and-payloads#pull_request
-    merged = document.boolean("/pull_request/merged") or document.time("/pull_request/merged_at")
+    merged = document.boolean("/pull_request/merged") or document.time(
+        "/pull_request/merged_at",
+        # In the list of issues.
+        "/issue/pull_request/merged_at",
+    )
     return (SignalType.PR_MERGED if merged else SignalType.PR_CLOSED), ""
 
 

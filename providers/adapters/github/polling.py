@@ -1,16 +1,8 @@
-"""Lists of one repository by time of change: issues with pull requests, and optionally comments.
+"""Lists of one repository: issues with pull requests, comments, reviews' comments, workflow runs, releases, pushes.
 
-How a run reads (https://docs.github.com/en/rest/issues/issues#list-repository-issues):
-
-- Oldest change first, from ``since``. Where a page is full the next request starts at the page's last
-  change, because a page number shifts when an item changes meanwhile; only where one second holds more
-  than a page are ``rel="next"`` links followed.
-- The last request of a run is remembered with its ETag and asked again by the next poll: 304 means that
-  nothing changed, and costs no quota. Anything else starts a run ``overlap_seconds`` behind the newest
-  change, for records that became visible late.
-
-Position: ``since`` and, inside one second, ``next`` (what to ask), ``watermark`` (newest change read),
-``floor`` (while a run goes on: nothing older is told), ``etag`` (between runs).
+https://docs.github.com/en/rest/issues/issues#list-repository-issues and its neighbours. How a list is read is
+``providers.listing``'s; here stands what is asked, and what an item tells. Items are stored in the shape in which a
+webhook would have told them, so that one mapping serves both roads.
 """
 
 from __future__ import annotations
@@ -21,132 +13,108 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 from providers.adapters.github import mapping
+from providers.adapters.github.mapping_rules import classify
 from providers.adapters.github.ordering import ordering_key
-from providers.canonical import JSON, SignalType
-from providers.client import ProviderClient, Response
-from providers.document import Document, compact
-from providers.errors import AuthFailed, ProviderFault, Rejected
-from providers.spi import Page, ProviderEvent, Stream, Window
+from providers.canonical import JSON
+from providers.client import Response
+from providers.document import Document
+from providers.errors import AuthFailed, ProviderError, ProviderFault, Rejected
+from providers.listing import ListStream, Order, Place
+from providers.paging import LinkHeader, Query
+from providers.spi import ProviderEvent
 
 PER_PAGE = 100
-# Whether ``since`` includes its own second is not documented, so each step reads it again.
-_STEP_BACK = timedelta(seconds=1)
 
-Told = tuple[str, SignalType, datetime]
-"""An event type, its signal, and when it happened."""
+Told = tuple[str, datetime]
+"""An event type in a webhook's words, and when it happened."""
 
 
-class ChangedSince(Stream):
-    """A list that GitHub filters by ``since`` and sorts by ``updated_at``."""
+class RepositoryList(ListStream):
+    """One list of one repository."""
 
-    overlap_seconds = 600
     path: ClassVar[str]
-    params: ClassVar[Mapping[str, str | int]]
+    params: ClassVar[Mapping[str, str | int]] = {}
+    paging = LinkHeader(size=PER_PAGE, size_in="per_page")
+    conditional = True
+    needs: ClassVar[str] = "issues and pull requests"
 
     def partitions(self, settings: Mapping[str, Any]) -> Sequence[str]:
         repositories: Sequence[str] = settings.get("repositories") or ()
         return repositories
 
+    def query(self, place: Place) -> Query:
+        return Query(path=f"/repos/{place.partition}/{self.path}", params={**self.params, **self.span(place)})
+
+    def span(self, place: Place) -> Mapping[str, str]:
+        """The parameters that limit the list to the place's span, if it has any."""
+        return {}
+
     @abstractmethod
     def happenings(self, item: Document) -> Iterator[Told]:
-        """What an item's times tell."""
+        """What an item's state and times tell."""
 
     @abstractmethod
-    def payload(self, item: Document, event_type: str, repository: str) -> JSON:
-        """The item in the shape a webhook would have told it."""
+    def payload(self, item: Document, event_type: str) -> JSON:
+        """The item as the webhook of that event has it, without repository and sender."""
 
-    def page(
-        self,
-        client: ProviderClient,
-        *,
-        partition: str,
-        settings: Mapping[str, Any],
-        position: JSON,
-        window: Window,
-    ) -> Page:
-        here = Document(position)
-        watermark = here.time("/watermark")
-        behind = self._behind(watermark, window)
-        since, floor = here.time("/since") or behind, here.time("/floor") or behind
-        etag, link = here.text("/etag"), here.text("/next")
+    def actor(self, item: Document, event_type: str) -> Any:
+        """Who did it, if the list says so."""
+        return None
 
-        answer = self._ask(client, partition, since, link, etag)
-        wish = _poll_interval(answer)
-        if answer.status == 304:
-            return Page(events=(), position=position, poll_after_seconds=wish)
-        items = _items(answer)
-        if etag and since > behind:
-            # Something changed after a long run: start again far enough back to meet late records.
-            return Page(events=(), position={"watermark": _text(watermark), "since": _text(behind)}, more=True)
-
-        newest = max(filter(None, (item.time("/updated_at") for item in items)), default=None)
-        watermark = max(filter(None, (watermark, newest)), default=None)
-        events = [event for item in items for event in self._events(item, partition, floor, window.until)]
-        run = {"watermark": _text(watermark), "floor": _text(floor)}
-        following = answer.link("next")
-        step = newest - _STEP_BACK if newest else since
-        if step > since and (following or len(items) >= PER_PAGE):
-            return Page(events=events, position={**run, "since": _text(step)}, more=True, poll_after_seconds=wish)
-        if following:
-            if following == link:
-                raise ProviderFault("GitHub repeats a page.")
-            after = {**run, "since": _text(since), "next": following}
-            return Page(events=events, position=after, more=True, poll_after_seconds=wish)
-        return Page(events=events, position=self._rest(answer, since, link, watermark), poll_after_seconds=wish)
-
-    def _behind(self, watermark: datetime | None, window: Window) -> datetime:
-        """Where a run starts: behind its watermark, but never before the window."""
-        start = window.since.astimezone(UTC).replace(microsecond=0)
-        return max(start, watermark - timedelta(seconds=self.overlap_seconds)) if watermark else start
-
-    def _rest(self, answer: Response, since: datetime, link: str | None, watermark: datetime | None) -> JSON:
-        """Position after a run. Without an ETag the next run starts from the watermark."""
-        etag = answer.headers.get("etag")
-        if not etag:
-            return compact({"watermark": _text(watermark)})
-        return compact({"watermark": _text(watermark), "since": _text(since), "next": link, "etag": etag})
-
-    def _ask(
-        self, client: ProviderClient, repository: str, since: datetime, link: str | None, etag: str | None
-    ) -> Response:
-        headers = {"If-None-Match": etag} if etag else {}
-        try:
-            if link:
-                return client.get(link, headers=headers)
-            params = {**self.params, "since": _text(since), "per_page": PER_PAGE}
-            return client.get(f"/repos/{repository}/{self.path}", params=params, headers=headers)
-        except AuthFailed as refused:
-            if refused.status != 403:
-                raise
-            raise AuthFailed(
-                f"GitHub refuses {repository} (403): the token needs read access to issues and pull requests, "
-                "or must be authorised for the organisation's single sign-on.",
-                status=403,
-            ) from None
-        except Rejected as refused:
-            hint = {404: "does not exist or is not visible to the token", 410: "has its issues switched off"}
-            if refused.status not in hint:
-                raise
-            raise Rejected(f"{repository} {hint[refused.status]} ({refused.status}).", status=refused.status) from None
-
-    def _events(
-        self, item: Document, repository: str, floor: datetime, until: datetime | None
-    ) -> Iterator[ProviderEvent]:
-        own = item.text("/node_id", "/id", limit=100) or ""
-        for event_type, signal_type, moment in self.happenings(item):
-            if moment < floor or (until and moment > until):
-                continue
-            payload = self.payload(item, event_type, repository)
+    def events(self, item: Document, place: Place) -> Iterator[ProviderEvent]:
+        own = item.text("/node_id", "/id", limit=100)
+        if not own:
+            raise ProviderFault("An item of GitHub's answer has no id.")
+        for event_type, moment in self.happenings(item):
+            if not place.holds(moment):
+                continue  # of an item that changed lately, most happened long ago
+            payload = {
+                "action": event_type.partition(".")[2],
+                **self.payload(item, event_type),
+                "repository": {"full_name": _repository(item) or place.partition},
+                "sender": self.actor(item, event_type),
+            }
+            document = Document(payload)
+            signal_type, ignored_reason = classify(event_type, document)
             yield ProviderEvent(
                 event_type=event_type,
                 dedupe_key=f"poll:{self.name}:{own}:{event_type.partition('.')[2]}:{_text(moment)}",
                 payload=payload,
                 signal_type=signal_type,
+                ignored_reason=ignored_reason,
                 occurred_at=moment,
-                happening=mapping.happening(event_type, Document(payload)),
-                ordering_key=ordering_key(event_type, Document(payload)),
+                happening=mapping.happening(event_type, document) if signal_type else "",
+                ordering_key=ordering_key(event_type, document),
                 correlation_id=own,
             )
+
+    def refusal(self, error: ProviderError, place: Place) -> ProviderError:
+        if isinstance(error, AuthFailed) and error.status == 403:
+            return AuthFailed(
+                f"GitHub refuses {place.partition} (403): the token needs read access to {self.needs}, "
+                "or must be authorised for the organisation's single sign-on.",
+                status=403,
+            )
+        hint = {404: "does not exist or is not visible to the token", 410: "has its issues switched off"}
+        if isinstance(error, Rejected) and error.status in hint:
+            return Rejected(f"{place.partition} {hint[error.status]} ({error.status}).", status=error.status)
+        return error
+
+    def wish(self, answer: Response) -> float | None:
+        value = answer.headers.get("x-poll-interval", "")
+        return float(value) if value.isascii() and value.isdigit() else None
+
+
+class ChangedSince(RepositoryList):
+    """A list that GitHub filters by ``since`` and sorts by ``updated_at``, to the second."""
+
+    order = Order.OLDEST_FIRST
+    step = timedelta(seconds=1)
+    overlap_seconds = 600
+    changed_at = ("/updated_at",)
+
+    def span(self, place: Place) -> Mapping[str, str]:
+        return {"since": _text(place.since)}
 
 
 class IssueStream(ChangedSince):
@@ -159,92 +127,139 @@ class IssueStream(ChangedSince):
 
     def happenings(self, item: Document) -> Iterator[Told]:
         """A list shows states, not changes: created, closed, merged, or else changed."""
-        created, closed = item.time("/created_at"), item.time("/closed_at")
-        updated = item.time("/updated_at")
-        is_pull_request = item.at("/pull_request") is not None
-        event = "pull_request" if is_pull_request else "issues"
+        created, closed, updated = item.time("/created_at"), item.time("/closed_at"), item.time("/updated_at")
+        event = "issues" if item.at("/pull_request") is None else "pull_request"
         if created:
-            yield f"{event}.opened", SignalType.PR_OPENED if is_pull_request else SignalType.ISSUE_CREATED, created
+            yield f"{event}.opened", created
         if closed:
-            merged = item.time("/pull_request/merged_at")
-            if is_pull_request:
-                yield f"{event}.closed", SignalType.PR_MERGED if merged else SignalType.PR_CLOSED, merged or closed
-            else:
-                yield f"{event}.closed", SignalType.ISSUE_CLOSED, closed
+            yield f"{event}.closed", item.time("/pull_request/merged_at") or closed
         if updated and updated not in (created, closed):
-            yield f"{event}.updated", SignalType.PR_UPDATED if is_pull_request else SignalType.ISSUE_UPDATED, updated
+            yield f"{event}.updated", updated
 
-    def payload(self, item: Document, event_type: str, repository: str) -> JSON:
-        action = event_type.partition(".")[2]
-        actor = {"opened": "/user", "closed": "/closed_by"}.get(action, "/sender")
-        return {
-            "action": action,
-            "issue": item.value,
-            "repository": {"full_name": _repository(item) or repository},
-            "sender": item.at(actor),
-        }
+    def payload(self, item: Document, event_type: str) -> JSON:
+        return {"issue": item.value}
+
+    def actor(self, item: Document, event_type: str) -> Any:
+        return item.at({"opened": "/user", "closed": "/closed_by"}.get(event_type.partition(".")[2], "/sender"))
 
 
-class IssueCommentStream(ChangedSince):
+class Comments(ChangedSince):
+    """A list of comments: made, or changed since."""
+
+    enabled_by_default = False
+    event: ClassVar[str]
+
+    def happenings(self, item: Document) -> Iterator[Told]:
+        created, updated = item.time("/created_at"), item.time("/updated_at")
+        if created:
+            yield f"{self.event}.created", created
+        if updated and updated != created:
+            yield f"{self.event}.edited", updated
+
+    def actor(self, item: Document, event_type: str) -> Any:
+        return item.at("/user") if event_type.endswith(".created") else None
+
+
+class IssueCommentStream(Comments):
     """Comments on issues and in the conversation of pull requests."""
 
     name = "issue_comments"
     description = "Comments on issues and pull requests by the time of their last change."
-    enabled_by_default = False
     path = "issues/comments"
     params = {"sort": "updated", "direction": "asc"}
+    event = "issue_comment"
+
+    def payload(self, item: Document, event_type: str) -> JSON:
+        issue: JSON = {"number": _number(item.text("/issue_url"))}
+        # The list names the issue only; the page's address says which kind it is.
+        if "/pull/" in (item.text("/html_url") or ""):
+            issue["pull_request"] = {}
+        return {"comment": item.value, "issue": issue}
+
+
+class ReviewCommentStream(Comments):
+    """Comments on the changes of pull requests."""
+
+    name = "review_comments"
+    description = "Comments on the changes of pull requests, by the time of their last change."
+    path = "pulls/comments"
+    params = {"sort": "updated", "direction": "asc"}
+    event = "pull_request_review_comment"
+    needs = "pull requests"
+
+    def payload(self, item: Document, event_type: str) -> JSON:
+        return {"comment": item.value, "pull_request": {"number": _number(item.text("/pull_request_url"))}}
+
+
+class WorkflowRunStream(RepositoryList):
+    """Runs of Actions. The filter knows when a run was created, not when it ended, so three days are read again."""
+
+    name = "workflow_runs"
+    description = "Runs of Actions that ended."
+    enabled_by_default = False
+    path = "actions/runs"
+    params = {"status": "completed"}
+    order = Order.NEWEST_FIRST
+    overlap_seconds = 3 * 86400
+    items_at = "/workflow_runs"
+    changed_at = ("/created_at",)
+    needs = "actions"
+
+    def span(self, place: Place) -> Mapping[str, str]:
+        return {"created": f">={_text(place.since)}"}
 
     def happenings(self, item: Document) -> Iterator[Told]:
-        created, updated = item.time("/created_at"), item.time("/updated_at")
-        on_pull_request = _on_pull_request(item)
-        if created:
-            commented = SignalType.PR_COMMENTED if on_pull_request else SignalType.ISSUE_COMMENTED
-            yield "issue_comment.created", commented, created
-        if updated and updated != created:
-            edited = SignalType.PR_COMMENT_UPDATED if on_pull_request else SignalType.ISSUE_COMMENT_UPDATED
-            yield "issue_comment.edited", edited, updated
+        # A run that is started again keeps the time it was created, and has another attempt.
+        ended = item.time("/updated_at")
+        if ended and item.text("/status") == "completed":
+            yield "workflow_run.completed", ended
 
-    def payload(self, item: Document, event_type: str, repository: str) -> JSON:
-        number = (item.text("/issue_url") or "").rpartition("/")[2]
-        issue: JSON = {"number": int(number) if number.isascii() and number.isdigit() else None}
-        if _on_pull_request(item):
-            issue["pull_request"] = {}
-        action = event_type.partition(".")[2]
-        return {
-            "action": action,
-            "comment": item.value,
-            "issue": issue,
-            "repository": {"full_name": _repository(item) or repository},
-            "sender": item.at("/user") if action == "created" else None,
-        }
+    def payload(self, item: Document, event_type: str) -> JSON:
+        return {"workflow_run": item.value, "workflow": {"name": item.text("/name")}}
+
+    def actor(self, item: Document, event_type: str) -> Any:
+        return item.at("/triggering_actor") or item.at("/actor")
 
 
-def _on_pull_request(comment: Document) -> bool:
-    # The list names the issue only; the page's address says which kind it is.
-    return "/pull/" in (comment.text("/html_url") or "")
+class ReleaseStream(RepositoryList):
+    """Published releases; drafts are left out."""
+
+    name = "releases"
+    description = "Published releases."
+    enabled_by_default = False
+    path = "releases"
+    order = Order.NEWEST_FIRST
+    # Sorted by the commit's time and the draft's making: what is published later stands further down.
+    overlap_seconds = 7 * 86400
+    changed_at = ("/created_at",)
+    needs = "contents"
+
+    def happenings(self, item: Document) -> Iterator[Told]:
+        published = item.time("/published_at")
+        if published and item.boolean("/draft") is not True:
+            yield "release.published", published
+
+    def payload(self, item: Document, event_type: str) -> JSON:
+        return {"release": item.value}
+
+    def actor(self, item: Document, event_type: str) -> Any:
+        return item.at("/author")
+
+
+STREAMS = (IssueStream(), IssueCommentStream(), ReviewCommentStream(), WorkflowRunStream(), ReleaseStream())
+
+
+def _number(address: str | None) -> int | None:
+    number = (address or "").rpartition("/")[2]
+    return int(number) if number.isascii() and number.isdigit() and len(number) < 19 else None
 
 
 def _repository(item: Document) -> str:
     """The repository's present name, which differs from the setting after a rename."""
-    address = item.text("/repository_url", "/issue_url") or ""
+    address = item.text("/repository_url", "/issue_url", "/pull_request_url") or ""
     parts = address.partition("/repos/")[2].split("/")
     return "/".join(parts[:2]) if len(parts) >= 2 else ""
 
 
-def _items(answer: Response) -> list[Document]:
-    value = answer.json()
-    if not isinstance(value, list):
-        raise ProviderFault("GitHub's answer is not a list.", status=answer.status)
-    items = [Document(item) for item in value]
-    if not all(item.text("/node_id", "/id") and item.time("/updated_at") for item in items):
-        raise ProviderFault("An item of GitHub's answer has no id or no time.", status=answer.status)
-    return items
-
-
-def _poll_interval(answer: Response) -> float | None:
-    value = answer.headers.get("x-poll-interval", "")
-    return float(value) if value.isascii() and value.isdigit() else None
-
-
-def _text(moment: datetime | None) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if moment else ""
+def _text(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -18,6 +18,7 @@ from providers.canonical import JSON
 from providers.client import ProviderClient
 from providers.document import Document
 from providers.errors import AuthFailed, Misconfigured, ProviderFault, Rejected
+from providers.ledgers import HookCondition, HookState, HookWatcher
 from providers.spi import HookRegistrar
 
 PAGE_SIZE: Final = 100
@@ -36,10 +37,41 @@ _REFUSALS: Final[Mapping[int, str]] = {
 }
 
 
+class GitHubWatcher(HookWatcher):
+    """GitHub switches no hook off by itself, but people do, and remove them.
+
+    Source: https://docs.github.com/en/rest/repos/webhooks#get-a-repository-webhook
+    """
+
+    def state(self, client: ProviderClient, *, target: str, hook_id: str) -> HookState:
+        with explained(target):
+            try:
+                hook = Document(client.get(hook_path(target, hook_id)).json())
+            except Rejected as refused:
+                if refused.status != 404:
+                    raise
+                # A token that may not see hooks is answered the same for each of them, and for all.
+                client.get(hook_path(target), params={"per_page": 1})
+                return HookState(condition=HookCondition.GONE)
+        active = hook.boolean("/active")
+        if active is None:
+            raise ProviderFault("GitHub does not say whether the webhook is active.")
+        condition = HookCondition.ENABLED if active else HookCondition.DISABLED
+        return HookState(condition=condition, url=hook.text("/config/url") or "")
+
+    def enable(
+        self, client: ProviderClient, *, target: str, hook_id: str, url: str, secret: str, events: Sequence[str]
+    ) -> str:
+        with explained(target):
+            client.write("PATCH", hook_path(target, hook_id), json={"active": True})
+        return hook_id
+
+
 class GitHubRegistrar(HookRegistrar):
     """One hook a repository of the settings; a target is ``owner/name``."""
 
     scheme = "hmac"
+    watcher = GitHubWatcher()
 
     def targets(self, settings: Mapping[str, Any]) -> Sequence[str]:
         repositories: list[str] = settings.get("repositories") or []
@@ -49,26 +81,26 @@ class GitHubRegistrar(HookRegistrar):
 
     def create(self, client: ProviderClient, *, target: str, url: str, secret: str, events: Sequence[str]) -> str:
         body = {"active": True, "events": _events(events), "config": _config(url, secret)}
-        with _explained(target):
+        with explained(target):
             # An equal hook is refused, but one with other events is another hook to GitHub and would tell twice.
             existing = _find(client, target, url)
             if existing:
-                client.write("PATCH", _path(target, existing), json=body)
+                client.write("PATCH", hook_path(target, existing), json=body)
                 return existing
-            made = Document(client.write("POST", _path(target), json={"name": "web", **body}).json())
+            made = Document(client.write("POST", hook_path(target), json={"name": "web", **body}).json())
         hook_id = made.text("/id", limit=50)
         if not hook_id:
             raise ProviderFault("GitHub does not name the webhook it made.")
         return hook_id
 
     def change_secret(self, client: ProviderClient, *, target: str, hook_id: str, url: str, secret: str) -> None:
-        with _explained(f"{target}, number {hook_id},"):
-            client.write("PATCH", f"{_path(target, hook_id)}/config", json=_config(url, secret))
+        with explained(f"{target}, number {hook_id},"):
+            client.write("PATCH", f"{hook_path(target, hook_id)}/config", json=_config(url, secret))
 
     def delete(self, client: ProviderClient, *, target: str, hook_id: str) -> None:
-        with _explained(target):
+        with explained(target):
             try:
-                client.write("DELETE", _path(target, hook_id))
+                client.write("DELETE", hook_path(target, hook_id))
             except Rejected as refused:
                 if refused.status != 404:
                     raise
@@ -84,14 +116,14 @@ def _config(url: str, secret: str) -> JSON:
     return {"url": url, "content_type": "json", "secret": secret, "insecure_ssl": "0"}
 
 
-def _path(target: str, hook_id: str = "") -> str:
+def hook_path(target: str, hook_id: str = "") -> str:
     steps = ["repos", *target.split("/"), "hooks", *([hook_id] if hook_id else [])]
     return "/".join(quote(step, safe="") for step in steps)
 
 
 def _find(client: ProviderClient, target: str, url: str) -> str:
     """The id of the hook with this address, or nothing."""
-    path: str = _path(target)
+    path: str = hook_path(target)
     params: JSON | None = {"per_page": PAGE_SIZE}
     for _ in range(MAX_PAGES):
         answer = client.get(path, params=params)
@@ -108,7 +140,7 @@ def _find(client: ProviderClient, target: str, url: str) -> str:
 
 
 @contextmanager
-def _explained(target: str) -> Iterator[None]:
+def explained(target: str) -> Iterator[None]:
     """Refusals in words that say what to do; what the client says of the others is enough."""
     try:
         yield

@@ -1,4 +1,4 @@
-"""How the simulated API filters, sorts and pages its lists.
+"""How the simulated API filters, sorts and pages its lists, and those beside issues and their comments.
 
 https://docs.github.com/en/rest/using-the-rest-api/using-pagination-in-the-rest-api
 """
@@ -6,7 +6,7 @@ https://docs.github.com/en/rest/using-the-rest-api/using-pagination-in-the-rest-
 from __future__ import annotations
 
 import hashlib
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -23,6 +23,8 @@ def page_of(path: str, rows: list[JSON], query: dict[str, str]) -> tuple[list[JS
     """The rows of the page that is asked for, with its ``ETag`` and ``Link``."""
     since, state = moment_of(query.get("since")), query.get("state", "open")
     rows = [row for row in rows if since is None or datetime.fromisoformat(row["updated_at"]) >= since]
+    created = moment_of(query.get("created", "").removeprefix(">="))
+    rows = [row for row in rows if created is None or datetime.fromisoformat(row["created_at"]) >= created]
     rows = [row for row in rows if "state" not in row or state in ("all", row["state"])]
     key = "updated_at" if query.get("sort") == "updated" else "created_at"
     rows.sort(key=lambda row: (row[key], row["id"]), reverse=query.get("direction", "desc") == "desc")
@@ -36,6 +38,95 @@ def page_of(path: str, rows: list[JSON], query: dict[str, str]) -> tuple[list[JS
         link = (f'<{path}?{urlencode({**query, "page": to})}>; rel="{name}"' for name, to in relations.items())
         headers["link"] = ", ".join(link)
     return chosen, headers
+
+
+class OtherLists:
+    """Review comments, workflow runs and releases of each repository, as far as they were made."""
+
+    def __init__(self) -> None:
+        self._rows: dict[tuple[str, str], list[JSON]] = {}
+
+    def add(self, repository: str, kind: str, row: JSON) -> None:
+        self._rows.setdefault((repository, kind), []).append(row)
+
+    def handle(self, repository: str, kind: str, path: str, query: dict[str, str]) -> tuple[Any, dict[str, str]]:
+        """The body and the headers of a page."""
+        rows = list(self._rows.get((repository, kind), []))
+        if kind != "actions/runs":
+            return page_of(path, rows, query)
+        wanted = query.get("status", "")
+        chosen, headers = page_of(path, [row for row in rows if wanted in ("", row["status"])], query)
+        return {"total_count": len(rows), "workflow_runs": chosen}, headers
+
+
+def repository_of(own: int, name: str, moment: str) -> JSON:
+    return {
+        "id": own,
+        "node_id": f"R_{own}",
+        "name": name.partition("/")[2],
+        "full_name": name,
+        "private": True,
+        "owner": {"login": "acme", "id": 10, "type": "Organization"},
+        "html_url": f"https://github.com/{name}",
+        "default_branch": "main",
+        "updated_at": moment,
+    }
+
+
+def review_comment(own: int, repository: str, item: JSON, author: JSON, moment: str) -> JSON:
+    return {
+        "id": own,
+        "node_id": f"PRRC_{own}",
+        "body": "This could be shorter.",
+        "path": "web/login.py",
+        "user": author,
+        "html_url": f"{item['html_url']}#discussion_r{own}",
+        "pull_request_url": f"https://api.github.com/repos/{repository}/pulls/{item['number']}",
+        "created_at": moment,
+        "updated_at": moment,
+    }
+
+
+def workflow_run(own: int, repository: str, commit: str, name: str, title: str, moment: str) -> JSON:
+    return {
+        "id": own,
+        "name": name,
+        "display_title": title,
+        "head_branch": "main",
+        "head_sha": commit,
+        "run_number": own % 1000,
+        "run_attempt": 1,
+        "html_url": f"https://github.com/{repository}/actions/runs/{own}",
+        "pull_requests": [],
+        "run_started_at": moment,
+    }
+
+
+def published_release(own: int, repository: str, author: JSON, moment: str) -> JSON:
+    return {
+        "id": own,
+        "node_id": f"RE_{own}",
+        "tag_name": f"v1.{own}",
+        "name": f"Version 1.{own}",
+        "draft": False,
+        "prerelease": False,
+        "author": author,
+        "html_url": f"https://github.com/{repository}/releases/tag/v1.{own}",
+        "created_at": moment,
+        "updated_at": moment,
+        "published_at": moment,
+    }
+
+
+def quota_headers(limit: int, used: int) -> dict[str, str]:
+    reset = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+    return {
+        "x-ratelimit-limit": str(limit),
+        "x-ratelimit-remaining": str(limit - used),
+        "x-ratelimit-used": str(used),
+        "x-ratelimit-reset": str(int(reset.timestamp())),
+        "x-ratelimit-resource": "core",
+    }
 
 
 def etag(value: Any) -> str:

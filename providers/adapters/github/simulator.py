@@ -19,8 +19,17 @@ import orjson
 
 from providers.adapters.github.mapping_rules import MAPPED
 from providers.adapters.github.registrar import ONLY_FOR_APPS
-from providers.adapters.github.simulated_hooks import SimulatedHooks
-from providers.adapters.github.simulated_lists import etag, page_of
+from providers.adapters.github.simulated_hooks import HooksAtWork, SimulatedHooks
+from providers.adapters.github.simulated_lists import (
+    OtherLists,
+    etag,
+    page_of,
+    published_release,
+    quota_headers,
+    repository_of,
+    review_comment,
+    workflow_run,
+)
 from providers.simulation import SimulatedAnswer, SimulatedDelivery
 
 REPOSITORIES = ("acme/web", "acme/api")
@@ -34,7 +43,7 @@ QUOTA = 5000
 JSON = dict[str, Any]
 
 
-class Simulator:
+class Simulator(HooksAtWork):
     """Answers ``/user``, ``/repos/…``, the issue lists and hooks, and lets one thing happen a tick."""
 
     credential: ClassVar[dict[str, str]] = {"token": "ghp_simulatorSimulatorSimulator0123456789"}
@@ -45,26 +54,24 @@ class Simulator:
         self._faults = faults
         self._items: dict[str, dict[int, JSON]] = {name: {} for name in REPOSITORIES}
         self._comments: dict[str, list[JSON]] = {name: [] for name in REPOSITORIES}
+        self._lists = OtherLists()
         self._heads = {name: self._sha() for name in REPOSITORIES}
         self._told = self._ids = self._used = 0
-        self.hooks = SimulatedHooks(REPOSITORIES, set(MAPPED) - ONLY_FOR_APPS)
+        self.hooks = SimulatedHooks(REPOSITORIES, set(MAPPED) - ONLY_FOR_APPS, lambda: datetime.now(UTC))
         now = datetime.now(UTC).replace(microsecond=0)
         for step in range(ITEMS_AT_START * len(REPOSITORIES)):
             self._now = now - timedelta(minutes=2 * (ITEMS_AT_START * len(REPOSITORIES) - step))
             self._create(REPOSITORIES[step % len(REPOSITORIES)], pull_request=self._random.random() < 0.4)
             if step % 10 == 9:
                 self._comment(REPOSITORIES[step % len(REPOSITORIES)])
+        for name in REPOSITORIES:
+            self._run(name)
+            self._review(name)
+            self._release(name)
 
     @classmethod
     def settings(cls, base_url: str) -> dict[str, Any]:
         return {"base_url": base_url, "repositories": list(REPOSITORIES)}
-
-    def kept_hooks(self) -> list[tuple[str, str]]:
-        return [
-            (hook["config"]["url"], hook["config"]["secret"])
-            for kept in self.hooks.kept.values()
-            for hook in kept.values()
-        ]
 
     # The API
 
@@ -79,7 +86,7 @@ class Simulator:
             return self._answer(400, {"message": "Unknown API version"})
         if self._faults and self._random.random() < 0.05:
             return self._fault()
-        told = self.hooks.handle(method, path, query, body)
+        told = self.hooks.handle(method, path, query, headers, body)
         if told is not None:
             return SimulatedAnswer(told.status, {**self._quota(), **told.headers}, told.body)
         if method != "GET":
@@ -87,6 +94,8 @@ class Simulator:
         if path == "/user":
             owner = {"login": "acme-bot", "id": 900, "type": "User"}
             return self._answer(200, owner, {"x-oauth-scopes": "repo", "etag": etag(owner)})
+        if (other := self._other(path, query, headers)) is not None:
+            return other
         found = re.fullmatch(r"/repos/([\w.-]+/[\w.-]+)(/issues|/issues/comments|/issues/(\d+)/comments|)", path)
         if found is None or found[1] not in self._items:
             return self._answer(404, {"message": "Not Found"})
@@ -97,6 +106,15 @@ class Simulator:
             comments = [c for c in self._comments[found[1]] if not found[3] or c["issue_url"].endswith(f"/{found[3]}")]
             return self._list(path, comments, values, headers)
         return self._answer(200, self._repository(found[1]))
+
+    def _other(self, path: str, query: dict[str, list[str]], headers: dict[str, str]) -> SimulatedAnswer | None:
+        found = re.fullmatch(r"/repos/([\w.-]+/[\w.-]+)/(pulls/comments|actions/runs|releases)", path)
+        if found is None or found[1] not in self._items:
+            return None
+        body, extra = self._lists.handle(found[1], found[2], path, {name: given[-1] for name, given in query.items()})
+        if headers.get("if-none-match") == extra["etag"]:
+            return SimulatedAnswer(304, {**extra, **self._quota()})
+        return self._answer(200, body, extra)
 
     def _fault(self) -> SimulatedAnswer:
         kind = self._random.randrange(3)
@@ -118,14 +136,7 @@ class Simulator:
         return SimulatedAnswer(status, {**base, **(headers or {})}, orjson.dumps(body))
 
     def _quota(self) -> dict[str, str]:
-        reset = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
-        return {
-            "x-ratelimit-limit": str(QUOTA),
-            "x-ratelimit-remaining": str(QUOTA - self._used),
-            "x-ratelimit-used": str(self._used),
-            "x-ratelimit-reset": str(int(reset.timestamp())),
-            "x-ratelimit-resource": "core",
-        }
+        return quota_headers(QUOTA, self._used)
 
     # The world
 
@@ -142,9 +153,10 @@ class Simulator:
             self._merge,
             self._push,
             self._run,
+            self._release,
             lambda name: [self._deliver(name, "watch", {"action": "started"})],
         )
-        chosen = self._random.choices(happenings, weights=(4, 4, 3, 4, 3, 3, 3, 3, 4, 1))[0]
+        chosen = self._random.choices(happenings, weights=(4, 4, 3, 4, 3, 3, 3, 3, 4, 1, 1))[0]
         deliveries = chosen(self._random.choice(REPOSITORIES))
         # A redelivery, as a person may ask for: the same body under the same id.
         return deliveries + deliveries[:1] if self._faults and self._random.random() < 0.1 else deliveries
@@ -167,17 +179,7 @@ class Simulator:
         return SimulatedDelivery(headers, orjson.dumps(whole))
 
     def _repository(self, name: str) -> JSON:
-        return {
-            "id": _repository_id(name),
-            "node_id": f"R_{_repository_id(name)}",
-            "name": name.partition("/")[2],
-            "full_name": name,
-            "private": True,
-            "owner": {"login": "acme", "id": 10, "type": "Organization"},
-            "html_url": f"https://github.com/{name}",
-            "default_branch": "main",
-            "updated_at": _text(self._now),
-        }
+        return repository_of(_repository_id(name), name, _text(self._now))
 
     def _sha(self) -> str:
         return f"{self._random.getrandbits(160):040x}"
@@ -303,16 +305,26 @@ class Simulator:
             "submitted_at": _text(self._now),
             "html_url": f"{item['html_url']}#pullrequestreview-{self._ids}",
         }
+        comment = review_comment(self._next_id(), repository, item, _user(reviewer), _text(self._now))
+        self._lists.add(repository, "pulls/comments", comment)
         # As GitHub has it: the pull request inside a review knows nothing of a merge.
         inside = {name: value for name, value in pull.items() if name not in ("merged", "merged_by")}
-        body = {"action": "submitted", "review": review, "pull_request": inside}
-        return [self._deliver(repository, "pull_request_review", body, reviewer)]
+        reviewed = {"action": "submitted", "review": review, "pull_request": inside}
+        commented = {"action": "created", "comment": comment, "pull_request": inside}
+        told = {"pull_request_review": reviewed, "pull_request_review_comment": commented}
+        return [self._deliver(repository, event, body, reviewer) for event, body in told.items()]
 
     def _merge(self, repository: str) -> list[SimulatedDelivery]:
         item, sender = self._any_open(repository, pull_request=True), self._random.choice(PEOPLE)
         self._end(item, sender)
         item["pull_request"]["merged_at"] = item["closed_at"]
         return [self._told_item(repository, item, "closed", sender), *self._push(repository, sender, item["title"])]
+
+    def _release(self, repository: str) -> list[SimulatedDelivery]:
+        author = _user(self._random.choice(PEOPLE))
+        release = published_release(self._next_id(), repository, author, _text(self._now))
+        self._lists.add(repository, "releases", release)
+        return [self._deliver(repository, "release", {"action": "published", "release": release})]
 
     def _push(self, repository: str, sender: str = "", message: str = "") -> list[SimulatedDelivery]:
         before, self._heads[repository] = self._heads[repository], self._sha()
@@ -338,19 +350,8 @@ class Simulator:
 
     def _run(self, repository: str) -> list[SimulatedDelivery]:
         """A run from request to end. The steps come as GitHub sends them; their start is one happening."""
-        run_id, name = self._next_id(), self._random.choice(WORKFLOWS)
-        run = {
-            "id": run_id,
-            "name": name,
-            "display_title": f"{self._random.choice(SUBJECTS)}: mended",
-            "head_branch": "main",
-            "head_sha": self._heads[repository],
-            "run_number": self._ids,
-            "run_attempt": 1,
-            "html_url": f"https://github.com/{repository}/actions/runs/{run_id}",
-            "pull_requests": [],
-            "run_started_at": _text(self._now),
-        }
+        name, title = self._random.choice(WORKFLOWS), f"{self._random.choice(SUBJECTS)}: mended"
+        run = workflow_run(self._next_id(), repository, self._heads[repository], name, title, _text(self._now))
         conclusion = self._random.choice(("success", "success", "failure", "cancelled"))
         steps = (
             ("requested", "queued", None),
@@ -358,6 +359,13 @@ class Simulator:
             ("completed", "completed", conclusion),
         )
         sender = self._random.choice(PEOPLE)
+        ended = {
+            "status": "completed",
+            "conclusion": conclusion,
+            "created_at": _text(self._now),
+            "actor": _user(sender),
+        }
+        self._lists.add(repository, "actions/runs", {**run, **ended, "updated_at": _text(self._now)})
         return [
             self._deliver(
                 repository,

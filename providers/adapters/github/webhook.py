@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 
 from providers.adapters.github import mapping
+from providers.adapters.github.ledger import GitHubLedger
 from providers.adapters.github.mapping_rules import MAPPED, classify
 from providers.adapters.github.ordering import ordering_key
 from providers.adapters.github.registrar import GitHubRegistrar
@@ -29,6 +30,7 @@ class GitHubWebhook(Webhook):
     schemes = {"hmac": HmacScheme(signature=Header(name="x-hub-signature-256", prefix="sha256="))}
     event_types = tuple(sorted(MAPPED))
     registrar = GitHubRegistrar()
+    ledger = GitHubLedger()
 
     def delivery_headers(self, event_type: str, delivery_id: str) -> Mapping[str, str]:
         # The header names the event without the action, which stands in the body.

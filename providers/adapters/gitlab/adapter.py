@@ -8,12 +8,16 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 from providers.adapters.gitlab import mapping
+from providers.adapters.gitlab.polling import IssueStream, MergeRequestStream
+from providers.adapters.gitlab.polling_events import EventStream
+from providers.adapters.gitlab.polling_runs import DeploymentStream, PipelineStream, ReleaseStream
+from providers.adapters.gitlab.quotas import QUOTAS
 from providers.adapters.gitlab.webhook import DELIVERY_HEADER, GitLabWebhook
 from providers.canonical import JSON, Category, Signal, SignalType
 from providers.client import ClientConfig, ProviderClient
 from providers.document import Document, compact
 from providers.errors import AuthFailed, Misconfigured, ProviderFault, Rejected
-from providers.manifest import MIB, Manifest, RateLimitHeaders
+from providers.manifest import MIB, Manifest
 from providers.spi import Adapter, Identity
 
 DEFAULT_BASE_URL = "https://gitlab.com/api/v4"
@@ -35,9 +39,7 @@ class GitLabAdapter(Adapter):
         delivery_id_header=DELIVERY_HEADER,
         timestamp_tolerance_seconds=300,
         ordering_key="merge request, issue, branch or tag, pipeline, deployment, release, page, milestone, alert",
-        rate_limit_headers=RateLimitHeaders(
-            limit="ratelimit-limit", remaining="ratelimit-remaining", reset="ratelimit-reset"
-        ),
+        quotas=QUOTAS,
         documentation="https://docs.gitlab.com/user/project/integrations/webhooks/",
     )
 
@@ -56,15 +58,22 @@ class GitLabAdapter(Adapter):
                 "items": {"type": "string", "pattern": _PATH, "maxLength": 255},
                 "uniqueItems": True,
                 "maxItems": 500,
-                "description": "Projects to make webhooks in, as group/project or by number.",
+                "description": "Projects to poll and to make webhooks in, as group/project or by number.",
             },
             "groups": {
                 "type": "array",
                 "items": {"type": "string", "pattern": _PATH, "maxLength": 255},
                 "uniqueItems": True,
                 "maxItems": 100,
-                "description": "Groups to make webhooks in, for all their projects; needs a Premium plan.",
+                "description": "Groups to poll and to make webhooks in; webhooks of groups need a Premium plan.",
             },
+            "streams": {
+                "type": "array",
+                "items": {"enum": ["merge_requests", "issues", "events", "pipelines", "deployments", "releases"]},
+                "uniqueItems": True,
+                "description": "Lists to poll; without it: merge_requests, issues, events.",
+            },
+            "poll_interval_seconds": {"type": "integer", "minimum": 60, "maximum": 86400},
         },
         "additionalProperties": False,
     }
@@ -84,6 +93,9 @@ class GitLabAdapter(Adapter):
     }
 
     webhook = GitLabWebhook()
+    streams = (
+        MergeRequestStream(), IssueStream(), EventStream(), PipelineStream(), DeploymentStream(), ReleaseStream(),
+    )  # fmt: skip
 
     def normalise(self, signal_type: SignalType, event_type: str, payload: JSON) -> Signal:
         return mapping.signal(signal_type, event_type, payload)

@@ -49,14 +49,14 @@ def time(document: Document, *pointers: str) -> datetime | None:
 _CREATED, _UPDATED = "/object_attributes/created_at", "/object_attributes/updated_at"
 
 # When it happened, by GitLab's clock. What is not here has no time of its own: the body of a push knows only its
-# commits, that of a changed release the day of its publication.
+# commits, that of a changed release the day of its publication. Some pointers are of polled bodies only.
 _TIMES: dict[str, tuple[str, ...]] = {
     "merge_request": (_UPDATED,),
     "issue": (_UPDATED,),
     "work_item": (_UPDATED,),
     "note": (_UPDATED,),
     "emoji": (_UPDATED,),
-    "pipeline": ("/object_attributes/finished_at",),
+    "pipeline": ("/object_attributes/finished_at", _UPDATED),
     "build": ("/build_finished_at_iso", "/build_finished_at"),
     "deployment": ("/status_changed_at",),
     "milestone": (_UPDATED,),
@@ -67,12 +67,14 @@ _TIMES: dict[str, tuple[str, ...]] = {
 }
 _TIMES_OF_TYPE: dict[SignalType, tuple[str, ...]] = {
     SignalType.PR_OPENED: (_CREATED,),
+    SignalType.PR_MERGED: ("/object_attributes/merged_at", _UPDATED),
+    SignalType.PR_CLOSED: ("/object_attributes/closed_at", _UPDATED),
     SignalType.ISSUE_CREATED: (_CREATED,),
     SignalType.ISSUE_CLOSED: ("/object_attributes/closed_at", _UPDATED),
     SignalType.PR_COMMENTED: (_CREATED,),
     SignalType.ISSUE_COMMENTED: (_CREATED,),
     SignalType.COMMIT_COMMENTED: (_CREATED,),
-    SignalType.PIPELINE_STARTED: (_CREATED,),
+    SignalType.PIPELINE_STARTED: (_UPDATED, _CREATED),
     SignalType.RELEASE_PUBLISHED: ("/released_at", "/created_at"),
 }
 
@@ -113,8 +115,9 @@ _ENTITIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "work_item": _ISSUE,
     "pipeline": ("pipeline", ("/object_attributes/id",)),
     "build": ("pipeline", ("/pipeline_id",)),
-    "deployment": ("deployment", ("/project/id", "/deployment_id")),
-    "release": ("release", ("/project/id", "/tag")),
+    "deployment": ("deployment", ("/deployment_id",)),
+    # The list of releases knows no number of its project; the address of a release is told everywhere.
+    "release": ("release", ("/url",)),
     "wiki_page": ("page", ("/project/id", "/object_attributes/slug")),
     "milestone": ("milestone", ("/object_attributes/id",)),
     "vulnerability": ("alert", ("/object_attributes/url",)),

@@ -77,8 +77,8 @@ def _deployment(document: Document, _: SignalType) -> Parts:
     return Parts(
         resource={
             "branch": document.text("/ref"),
-            # The body has the commit in short; the address of the commit holds all of it.
-            "commit": _commit_in(document.text("/commit_url")),
+            # A webhook has the commit in short; the address of the commit holds all of it.
+            "commit": document.text("/sha") or _commit_in(document.text("/commit_url")),
             "environment": environment,
             "deployment_id": deployment_id,
         },

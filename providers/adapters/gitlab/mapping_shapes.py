@@ -37,7 +37,8 @@ def _name_of(document: Document, author_id: int | None) -> str | None:
 
 def _author(document: Document, signal_type: SignalType) -> str | None:
     author_id = document.integer(f"{ATTRIBUTES}/author_id")
-    known = _name_of(document, author_id)
+    # A polled body names its author itself.
+    known = document.text(f"{ATTRIBUTES}/author/username") or _name_of(document, author_id)
     # Older bodies do not number the person; who opened something wrote it. A moved issue is opened by another.
     opened = signal_type in (SignalType.PR_OPENED, SignalType.ISSUE_CREATED)
     if known or not opened or (author_id is not None and document.integer("/user/id") is not None):

@@ -16,6 +16,7 @@ from providers.canonical import JSON
 from providers.client import ProviderClient, Response
 from providers.document import Document
 from providers.errors import AuthFailed, Misconfigured, ProviderFault, Rejected
+from providers.ledgers import HookCondition, HookState, HookWatcher
 from providers.spi import HookRegistrar
 
 PROJECT, GROUP = "project:", "group:"
@@ -25,7 +26,7 @@ MAX_PAGES: Final = 20
 
 # Each event and the switch that asks for it. Issues and notes marked confidential have switches of their own, which
 # stay off.
-_SWITCHES: Final[Mapping[str, str]] = {
+SWITCHES: Final[Mapping[str, str]] = {
     "push": "push_events",
     "tag_push": "tag_push_events",
     "merge_request": "merge_requests_events",
@@ -52,16 +53,59 @@ _REFUSALS: Final[Mapping[int, str]] = {
     422: "GitLab refuses the webhook of {target} (422): the address must be one it may call, and a project holds 100"
     " webhooks, a group 50.",
 }
+_CONDITIONS: Final[Mapping[str, HookCondition]] = {
+    "executable": HookCondition.ENABLED,
+    "temporarily_disabled": HookCondition.PAUSED,
+    "disabled": HookCondition.DISABLED,
+}
 NOT_SIGNED: Final = (
     "This GitLab does not sign webhooks (it is older than 19.0, or has them switched off). Make the registration with"
     " the scheme token, and enter its URL and secret in GitLab's settings."
 )
 
 
+class GitLabWatcher(HookWatcher):
+    """GitLab pauses a hook after four failures in a row, a minute at first and a day at most; after 40 it is off.
+
+    The documented way back is a test request, which sends the newest push or issue as if it had just happened. So a
+    hook that is to deliver again is made anew, and the old one is removed.
+
+    Source: https://docs.gitlab.com/user/project/integrations/webhooks/#auto-disabled-webhooks
+    """
+
+    pauses_after = 4
+
+    def state(self, client: ProviderClient, *, target: str, hook_id: str) -> HookState:
+        with explained(target):
+            try:
+                hook = Document(client.get(hooks_path(target, hook_id)).json())
+            except Rejected as refused:
+                if refused.status != 404:
+                    raise
+                # A token that may not see hooks is answered the same for each of them, and for all.
+                client.get(hooks_path(target), params={"per_page": 1})
+                return HookState(condition=HookCondition.GONE)
+        if not hook.text("/id"):
+            raise ProviderFault("GitLab's answer does not describe the webhook.")
+        # Older versions do not tell; there no hook is switched off.
+        condition = _CONDITIONS.get(hook.text("/alert_status") or "executable")
+        if condition is None:
+            raise ProviderFault("GitLab tells a state of the webhook that is not known.")
+        return HookState(condition=condition, url=hook.text("/url") or "", until=hook.time("/disabled_until"))
+
+    def enable(
+        self, client: ProviderClient, *, target: str, hook_id: str, url: str, secret: str, events: Sequence[str]
+    ) -> str:
+        made = _make(client, target, url, secret, events, instead_of=hook_id)
+        _remove(client, target, hook_id)
+        return made
+
+
 class GitLabRegistrar(HookRegistrar):
     """One hook a project or group of the settings."""
 
     scheme = "signing_token"
+    watcher = GitLabWatcher()
 
     def targets(self, settings: Mapping[str, Any]) -> Sequence[str]:
         projects, groups = settings.get("projects") or [], settings.get("groups") or []
@@ -73,58 +117,66 @@ class GitLabRegistrar(HookRegistrar):
         return [place for place in places if not place.partition(":")[2].lower().startswith(covered)]
 
     def create(self, client: ProviderClient, *, target: str, url: str, secret: str, events: Sequence[str]) -> str:
-        hooks = _hooks_path(target)
-        body = {
-            "url": url,
-            "name": HOOK_NAME,
-            "enable_ssl_verification": True,
-            "signing_token": secret,
-            **_switches(target, events),
-        }
-        with _explained(target):
-            known = _find(client, hooks, url)
-            answer = (
-                client.write("PUT", f"{hooks}/{known}", json=body) if known else client.write("POST", hooks, json=body)
-            )
-        hook_id = _hook_id(answer)
-        if not _is_signed(answer):
-            # Left alone it would send what is refused here, until GitLab gives it up.
-            self.delete(client, target=target, hook_id=hook_id)
-            raise Misconfigured(NOT_SIGNED, status=answer.status)
-        return hook_id
+        return _make(client, target, url, secret, events)
 
     def change_secret(self, client: ProviderClient, *, target: str, hook_id: str, url: str, secret: str) -> None:
-        with _explained(target):
-            answer = client.write(
-                "PUT", f"{_hooks_path(target)}/{quote(hook_id, safe='')}", json={"url": url, "signing_token": secret}
-            )
+        with explained(target):
+            answer = client.write("PUT", hooks_path(target, hook_id), json={"url": url, "signing_token": secret})
         if not _is_signed(answer):
             raise Misconfigured(NOT_SIGNED, status=answer.status)
 
     def delete(self, client: ProviderClient, *, target: str, hook_id: str) -> None:
-        with _explained(target):
-            try:
-                client.write("DELETE", f"{_hooks_path(target)}/{quote(hook_id, safe='')}")
-            except Rejected as refused:
-                if refused.status != 404:
-                    raise
+        _remove(client, target, hook_id)
 
 
-def _hooks_path(target: str) -> str:
-    """``projects/acme%2Fweb/hooks``: a path counts as one part of the address."""
+def _make(
+    client: ProviderClient, target: str, url: str, secret: str, events: Sequence[str], *, instead_of: str = ""
+) -> str:
+    """One hook with this URL, made or found; ``instead_of`` is one that may have it, too."""
+    hooks = hooks_path(target)
+    body = {
+        "url": url,
+        "name": HOOK_NAME,
+        "enable_ssl_verification": True,
+        "signing_token": secret,
+        **_switches(target, events),
+    }
+    with explained(target):
+        known = _find(client, hooks, url, but=instead_of)
+        answer = client.write("PUT", f"{hooks}/{known}", json=body) if known else client.write("POST", hooks, json=body)
+    hook_id = _hook_id(answer)
+    if not _is_signed(answer):
+        # Left alone it would send what is refused here, until GitLab gives it up.
+        _remove(client, target, hook_id)
+        raise Misconfigured(NOT_SIGNED, status=answer.status)
+    return hook_id
+
+
+def _remove(client: ProviderClient, target: str, hook_id: str) -> None:
+    with explained(target):
+        try:
+            client.write("DELETE", hooks_path(target, hook_id))
+        except Rejected as refused:
+            if refused.status != 404:
+                raise
+
+
+def hooks_path(target: str, hook_id: str = "") -> str:
+    """``projects/acme%2Fweb/hooks``, or one of them: a path counts as one part of the address."""
     place = "groups" if target.startswith(GROUP) else "projects"
-    return f"{place}/{quote(target.partition(':')[2], safe='')}/hooks"
+    one = f"/{quote(hook_id, safe='')}" if hook_id else ""
+    return f"{place}/{quote(target.partition(':')[2], safe='')}/hooks{one}"
 
 
 def _switches(target: str, events: Sequence[str]) -> JSON:
     """Every switch, on or off; those of an update would else stay as they were."""
-    known = {**_SWITCHES, **_GROUP_SWITCHES} if target.startswith(GROUP) else _SWITCHES
+    known = {**SWITCHES, **_GROUP_SWITCHES} if target.startswith(GROUP) else SWITCHES
     wanted = {known[kind] for event in events or known if (kind := event.partition(".")[0]) in known}
     return {switch: switch in wanted for switch in known.values()}
 
 
-def _find(client: ProviderClient, hooks: str, url: str) -> str:
-    """The id of the hook with this address, or nothing."""
+def _find(client: ProviderClient, hooks: str, url: str, *, but: str = "") -> str:
+    """The id of the hook with this address, or nothing; ``but`` does not count."""
     page = "1"
     for _ in range(MAX_PAGES):
         answer = client.get(hooks, params={"per_page": PAGE_SIZE, "page": page})
@@ -132,7 +184,8 @@ def _find(client: ProviderClient, hooks: str, url: str) -> str:
         if not isinstance(found, list):
             raise ProviderFault("GitLab's answer holds no list of webhooks.")
         for hook in map(Document, found):
-            if hook.text("/url") == url and (hook_id := hook.text("/id", limit=50)):
+            hook_id = hook.text("/id", limit=50)
+            if hook_id and hook_id != but and hook.text("/url") == url:
                 return hook_id
         page = answer.headers.get("x-next-page", "")
         if not page:
@@ -152,7 +205,7 @@ def _is_signed(answer: Response) -> bool:
 
 
 @contextmanager
-def _explained(target: str) -> Iterator[None]:
+def explained(target: str) -> Iterator[None]:
     """Refusals in words that say what to do; what the client says of the others is enough."""
     try:
         yield

@@ -6,18 +6,21 @@ https://docs.gitlab.com/api/project_webhooks/
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from datetime import datetime
 from typing import Any
 
 import orjson
 
-from providers.simulation import SimulatedAnswer
+from providers.adapters.gitlab.registrar import SWITCHES
+from providers.adapters.gitlab.simulated_ledger import FAILURES_UNTIL_DISABLED, SimulatedLedger
+from providers.simulation import SimulatedAnswer, SimulatedAttempt, SimulatedDelivery
 
 MAX_HOOKS = 100
 _SECRETS = ("signing_token", "token")
 # GitLab refuses an address of its own network unless an administrator allows it.
 _ADDRESS = re.compile(r"https://(?!localhost|127\.)[^\s/]+/\S*")
-_PATH = re.compile(r"/(projects|groups)/([^/]+)/hooks(?:/([0-9]+))?")
+_PATH = re.compile(r"/(projects|groups)/([^/]+)/hooks(?:/([0-9]+)(/.+)?)?")
 
 JSON = dict[str, Any]
 
@@ -25,8 +28,9 @@ JSON = dict[str, Any]
 class SimulatedHooks:
     """Answers below ``/projects/…/hooks`` and ``/groups/…/hooks``; ``signs`` is whether this GitLab is new enough."""
 
-    def __init__(self, places: Collection[str], *, signs: bool = True) -> None:
+    def __init__(self, places: Collection[str], clock: Callable[[], datetime], *, signs: bool = True) -> None:
         self._places = places
+        self.ledger = SimulatedLedger(clock)
         self._last_id = 900
         self.signs = signs
         self.kept: dict[str, dict[int, JSON]] = {place: {} for place in places}
@@ -45,10 +49,15 @@ class SimulatedHooks:
         hook_id = int(found[3])
         if hook_id not in hooks:
             return _answer(404, {"message": "404 Not found"})
+        if found[4]:
+            return self.ledger.handle(method, hook_id, found[4], query)
+        if method == "GET":
+            return _answer(200, self._shown(hooks[hook_id]))
         if method == "PUT":
             return self._change(hooks, hook_id, orjson.loads(body))
         if method == "DELETE":
             del hooks[hook_id]
+            self.ledger.forget(hook_id)
             return SimulatedAnswer(204)
         return _answer(405, {"error": "405 Not Allowed"})
 
@@ -76,9 +85,47 @@ class SimulatedHooks:
 
     def _shown(self, hook: JSON) -> JSON:
         shown = {name: value for name, value in hook.items() if name not in _SECRETS}
-        shown |= {"alert_status": "executable", "disabled_until": None, "token_present": "token" in hook}
+        alert_status, disabled_until = self.ledger.standing(hook["id"])
+        shown |= {"alert_status": alert_status, "disabled_until": disabled_until, "token_present": "token" in hook}
         # Before 19.0 the answer does not speak of signing at all.
         return {**shown, "signing_token_present": "signing_token" in hook} if self.signs else shown
+
+
+class HooksAtWork:
+    """The part of a simulator that tells hooks and remembers what it told them."""
+
+    hooks: SimulatedHooks
+
+    def kept_hooks(self) -> list[tuple[str, str]]:
+        return [(hook["url"], hook["signing_token"]) for hook in self._all()]
+
+    def attempts_of(self, delivery: SimulatedDelivery) -> list[SimulatedAttempt]:
+        body = orjson.loads(delivery.body)
+        project = body["project"]["path_with_namespace"]
+        switch = SWITCHES[body["object_kind"]]
+        told = (f"projects/{project}", f"groups/{project.partition('/')[0]}")
+        hooks = [hook for place in told for hook in self.hooks.kept.get(place, {}).values() if hook.get(switch)]
+        return [_attempt(hook, delivery) for hook in hooks if self.hooks.ledger.standing(hook["id"])[0] == "executable"]
+
+    def attempted(self, attempt: SimulatedAttempt, status: int) -> None:
+        self.hooks.ledger.note(attempt, status)
+
+    def asked_again(self) -> list[SimulatedAttempt]:
+        asked, self.hooks.ledger.again = self.hooks.ledger.again, []
+        hooks = {hook["id"]: hook for hook in self._all()}
+        return [_attempt(hooks[hook_id], delivery) for hook_id, delivery in asked if hook_id in hooks]
+
+    def switch_hooks(self, *, on: bool) -> None:
+        for hook in self._all():
+            self.hooks.ledger.paused_until.pop(hook["id"], None)
+            self.hooks.ledger.failures[hook["id"]] = 0 if on else FAILURES_UNTIL_DISABLED
+
+    def _all(self) -> list[JSON]:
+        return [hook for hooks in self.hooks.kept.values() for hook in hooks.values()]
+
+
+def _attempt(hook: JSON, delivery: SimulatedDelivery) -> SimulatedAttempt:
+    return SimulatedAttempt(str(hook["id"]), hook["url"], hook["signing_token"], delivery)
 
 
 def _answer(status: int, body: Any, **headers: str) -> SimulatedAnswer:

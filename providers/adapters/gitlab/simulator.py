@@ -14,22 +14,28 @@ from typing import Any, ClassVar
 
 import orjson
 
-from providers.adapters.gitlab.simulated_hooks import SimulatedHooks
+from providers.adapters.gitlab import simulated_rows as rows
+from providers.adapters.gitlab.simulated_hooks import HooksAtWork, SimulatedHooks
+from providers.adapters.gitlab.simulated_lists import SimulatedLists
+from providers.adapters.gitlab.simulated_rows import GROUP, PEOPLE, PROJECT, PROJECT_ID, SITE, WEB, hook_time
 from providers.simulation import SimulatedAnswer, SimulatedDelivery
 
-PROJECT, PROJECT_ID, GROUP = "acme/web", 4101, "acme"
-PEOPLE = ("zoe", "ravi", "mina", "olaf")
 LABELS = ("bug", "docs", "security")
 SUBJECTS = ("Login page", "Export", "Search index", "Invoice mail", "Dark mode", "Sign-up form")
-SITE = "https://gitlab.example.com"
 API = "/api/v4"
 QUOTA = 2000
+PAST = 80
+# Less than GitLab gives, so that a small world has several pages.
+PAGE = 40
+# A second write of the same change, as GitLab makes them.
+LATER = timedelta(milliseconds=15)
 
 JSON = dict[str, Any]
+Deliveries = list[SimulatedDelivery]
 
 
-class Simulator:
-    """Answers ``/user`` and the hooks of one project and one group, and lets one thing happen a tick."""
+class Simulator(HooksAtWork):
+    """Answers ``/user``, lists and hooks of one project and one group, and lets one thing happen a tick."""
 
     credential: ClassVar[dict[str, str]] = {"token": "glpat-simulatorSimulator0123"}
     webhook_scheme: ClassVar[str] = "signing_token"
@@ -41,16 +47,15 @@ class Simulator:
         self._used = 0
         self._now = datetime.now(UTC)
         self._head = self._sha()
-        self._requests: list[JSON] = []
-        self._issues: list[JSON] = []
-        self.hooks = SimulatedHooks({f"projects/{PROJECT}", f"groups/{GROUP}"})
+        places = {f"projects/{PROJECT}", f"groups/{GROUP}"}
+        self.hooks = SimulatedHooks(places, lambda: datetime.now(UTC))
+        self.lists = SimulatedLists(places, page_max=PAGE)
+        self._requests, self._issues = self.lists.rows["merge_requests"], self.lists.rows["issues"]
+        self._past()
 
     @classmethod
     def settings(cls, base_url: str) -> dict[str, Any]:
         return {"base_url": f"{base_url}{API}", "projects": [PROJECT]}
-
-    def kept_hooks(self) -> list[tuple[str, str]]:
-        return [(hook["url"], hook["signing_token"]) for hooks in self.hooks.kept.values() for hook in hooks.values()]
 
     # The API
 
@@ -65,26 +70,42 @@ class Simulator:
             return SimulatedAnswer(429, {"retry-after": "1", "content-type": "text/plain"}, b"Retry later\n")
         below = path.removeprefix(API)
         if (method, below) == ("GET", "/user"):
-            return self._answer(200, {**_user("zoe"), "state": "active", "bot": False})
+            return self._answer(200, {**rows.user("zoe"), "state": "active", "bot": False})
+        listed = self.lists.handle(method, below, query)
+        if listed is not None:
+            return SimulatedAnswer(listed.status, {**listed.headers, **self._quota()}, listed.body)
         return self.hooks.handle(method, below, query, body) or self._answer(404, {"error": "404 Not Found"})
 
     def _answer(self, status: int, body: Any) -> SimulatedAnswer:
+        return SimulatedAnswer(status, {"content-type": "application/json", **self._quota()}, orjson.dumps(body))
+
+    def _quota(self) -> dict[str, str]:
         self._used = (self._used + 1) % QUOTA
-        quota = {
+        return {
             "ratelimit-limit": str(QUOTA),
             "ratelimit-remaining": str(QUOTA - self._used),
             "ratelimit-reset": str(int((datetime.now(UTC) + timedelta(minutes=1)).timestamp())),
         }
-        return SimulatedAnswer(status, {"content-type": "application/json", **quota}, orjson.dumps(body))
 
     # The world
 
-    def tick(self) -> list[SimulatedDelivery]:
+    def _past(self) -> None:
+        """Two hours of work: more than a page of most lists, three things at a time in one second."""
+        beginning, end = self._now - timedelta(minutes=PAST), self._now
+        for index in range(PAST):
+            self._now = beginning + timedelta(minutes=index - index % 3, milliseconds=50 * (index % 3))
+            for happen in (self._open_request, self._open_issue, self._push, self._pipeline, self._deploy):
+                happen(PEOPLE[index % len(PEOPLE)])
+            for happen in (self._note, self._release, self._close_issue, self._merge)[: index % 5]:
+                happen(PEOPLE[index % len(PEOPLE)])
+        self._now = end
+
+    def tick(self) -> Deliveries:
         # Never the same second twice: it is all the resolution some bodies have.
         self._now = max(self._now + timedelta(seconds=1), datetime.now(UTC))
-        happenings: tuple[Callable[[str], list[SimulatedDelivery]], ...] = (
-            *(self._open_request, self._open_issue, self._label, self._note, self._approve),
-            *(self._merge, self._close_issue, self._push, self._pipeline, self._deploy),
+        happenings: tuple[Callable[[str], Deliveries], ...] = (
+            *(self._open_request, self._open_issue, self._label, self._note, self._approve, self._close_request),
+            *(self._merge, self._close_issue, self._push, self._pipeline, self._deploy, self._release),
         )
         deliveries = self._random.choice(happenings)(self._random.choice(PEOPLE))
         # A delivery that is sent again: the same body under the same id.
@@ -104,7 +125,7 @@ class Simulator:
             "idempotency-key": delivery,
             "webhook-id": delivery,
         }
-        return SimulatedDelivery(headers, orjson.dumps({**body, "project": _project()}))
+        return SimulatedDelivery(headers, orjson.dumps({**body, "project": rows.project()}))
 
     def _next_id(self) -> int:
         self._ids += 1
@@ -113,100 +134,115 @@ class Simulator:
     def _sha(self) -> str:
         return f"{self._random.getrandbits(160):040x}"
 
-    def _item(self, rows: list[JSON], person: str, part: str) -> JSON:
-        number, moment = len(rows) + 1, _text(self._now)
-        rows.append(
-            {
-                "id": self._next_id(),
-                "iid": number,
-                "title": f"{self._random.choice(SUBJECTS)} does not work",
-                "description": "It worked yesterday.",
-                "state": "opened",
-                "author_id": _user(person)["id"],
-                "created_at": moment,
-                "updated_at": moment,
-                "url": f"{SITE}/{PROJECT}/-/{part}/{number}",
-                "labels": [],
-            }
-        )
-        return rows[-1]
+    def _note_event(self, action: str, person: str, **more: Any) -> None:
+        # GitLab writes its own event after the thing itself.
+        self.lists.rows["events"].append(rows.event(self._next_id(), action, person, self._now + LATER, **more))
 
-    def _any(self, rows: list[JSON], person: str, part: str) -> JSON:
-        still_open = [row for row in rows if row["state"] == "opened"]
-        return self._random.choice(still_open) if still_open else self._new(rows, person, part)
+    # Merge requests and issues
 
-    def _new(self, rows: list[JSON], person: str, part: str) -> JSON:
-        item = self._item(rows, person, part)
-        if rows is self._requests:
-            item |= {
-                "source_branch": f"feature-{item['iid']}",
-                "target_branch": "main",
-                "source_project_id": PROJECT_ID,
-                "target_project_id": PROJECT_ID,
-                "draft": False,
-                "last_commit": {"id": self._sha()},
-                "merge_commit_sha": None,
-            }
+    def _item(self, listed: list[JSON], person: str, part: str) -> JSON:
+        title = f"{self._random.choice(SUBJECTS)} does not work"
+        listed.append(rows.item(self._next_id(), len(listed) + 1, title, person, self._now, part))
+        return listed[-1]
+
+    def _new_request(self, person: str) -> JSON:
+        item = self._item(self._requests, person, "merge_requests")
+        item.update(rows.merge_request(item, self._sha()))
         return item
 
-    def _told(self, item: JSON, action: str, person: str, **more: Any) -> SimulatedDelivery:
-        item["updated_at"] = _text(self._now) if action != "open" else item["created_at"]
-        is_request = item in self._requests
-        kind, name = ("merge_request", "Merge Request") if is_request else ("issue", "Issue")
-        body = {"object_kind": kind, "event_type": kind, "user": _user(person), "labels": item["labels"], "changes": {}}
-        return self._deliver(name, {**body, "object_attributes": {**item, "action": action}, **more})
+    def _new_issue(self, person: str) -> JSON:
+        item = self._item(self._issues, person, "issues")
+        item.update(rows.issue(item))
+        return item
 
-    def _open_request(self, person: str) -> list[SimulatedDelivery]:
-        return [self._told(self._new(self._requests, person, "merge_requests"), "open", person)]
+    def _request(self, person: str) -> JSON:
+        still_open = [row for row in self._requests if row["state"] == "opened"]
+        return self._random.choice(still_open) if still_open else self._new_request(person)
 
-    def _open_issue(self, person: str) -> list[SimulatedDelivery]:
-        return [self._told(self._new(self._issues, person, "issues"), "open", person)]
+    def _issue(self, person: str) -> JSON:
+        still_open = [row for row in self._issues if row["state"] == "opened"]
+        return self._random.choice(still_open) if still_open else self._new_issue(person)
 
-    def _label(self, person: str) -> list[SimulatedDelivery]:
-        item = self._any(self._issues, person, "issues")
-        before, label = item["labels"], {"id": 31, "title": self._random.choice(LABELS), "type": "ProjectLabel"}
-        item["labels"] = [*(kept for kept in before if kept["title"] != label["title"]), label]
-        changes = {"labels": {"previous": before, "current": item["labels"]}}
-        return [self._told(item, "update", person, changes=changes)]
+    def _told(self, item: JSON, action: str, person: str, **more: Any) -> Deliveries:
+        if action != "open":
+            item["updated_at"] = rows.api_time(self._now)
+        kind, name = ("merge_request", "Merge Request") if item in self._requests else ("issue", "Issue")
+        labels = rows.labels(item["labels"])
+        body = {"object_kind": kind, "event_type": kind, "user": rows.user(person), "labels": labels, "changes": {}}
+        return [self._deliver(name, {**body, "object_attributes": {**rows.attributes(item), "action": action}, **more})]
 
-    def _note(self, person: str) -> list[SimulatedDelivery]:
-        item, note_id = self._any(self._requests, person, "merge_requests"), self._next_id()
+    def _open_request(self, person: str) -> Deliveries:
+        return self._told(self._new_request(person), "open", person)
+
+    def _open_issue(self, person: str) -> Deliveries:
+        return self._told(self._new_issue(person), "open", person)
+
+    def _label(self, person: str) -> Deliveries:
+        item, label = self._issue(person), self._random.choice(LABELS)
+        before = rows.labels(item["labels"])
+        item["labels"] = [*(kept for kept in item["labels"] if kept != label), label]
+        changes = {"labels": {"previous": before, "current": rows.labels(item["labels"])}}
+        return self._told(item, "update", person, changes=changes)
+
+    def _approve(self, person: str) -> Deliveries:
+        item = self._request(person)
+        about = {"target_id": item["id"], "target_iid": item["iid"], "target_title": item["title"]}
+        self._note_event("approved", person, target_type="MergeRequest", **about)
+        return self._told(item, "approved", person)
+
+    def _merge(self, person: str) -> Deliveries:
+        item = self._request(person)
+        merged = {"merged_at": rows.api_time(self._now + LATER), "merged_by": rows.person(person)}
+        item |= {"state": "merged", "merge_commit_sha": self._sha(), **merged, "merge_user": rows.person(person)}
+        return [*self._told(item, "merge", person), *self._push(person)]
+
+    def _close_request(self, person: str) -> Deliveries:
+        item = self._request(person)
+        item |= {"state": "closed", "closed_at": rows.api_time(self._now + LATER), "closed_by": rows.person(person)}
+        return self._told(item, "close", person)
+
+    def _close_issue(self, person: str) -> Deliveries:
+        item = self._issue(person)
+        item |= {"state": "closed", "closed_at": rows.api_time(self._now), "closed_by": rows.person(person)}
+        return self._told(item, "close", person)
+
+    def _note(self, person: str) -> Deliveries:
+        item, note_id = self._random.choice((self._request, self._issue))(person), self._next_id()
+        # A note moves the time of what it is about.
+        item["updated_at"] = rows.api_time(self._now + LATER)
+        noted = rows.note(item, note_id, "Looked through it.", person, self._now)
+        self._note_event("commented on", person, target_id=note_id, target_type="Note", note=noted)
         note = {
             "id": note_id,
-            "note": "Looked through it.",
-            "noteable_type": "MergeRequest",
-            "author_id": _user(person)["id"],
-            "created_at": _text(self._now),
-            "updated_at": _text(self._now),
+            "note": noted["body"],
+            "noteable_type": noted["noteable_type"],
+            "author_id": noted["author"]["id"],
+            "created_at": hook_time(noted["created_at"]),
+            "updated_at": hook_time(noted["updated_at"]),
             "discussion_id": f"{note_id:040x}",
             "system": False,
             "action": "create",
-            "url": f"{item['url']}#note_{note_id}",
+            "url": f"{item['web_url']}#note_{note_id}",
         }
-        body = {"object_kind": "note", "event_type": "note", "user": _user(person), "object_attributes": note}
-        return [self._deliver("Note", {**body, "merge_request": dict(item)})]
+        body = {"object_kind": "note", "event_type": "note", "user": rows.user(person), "object_attributes": note}
+        about = "merge_request" if item in self._requests else "issue"
+        return [self._deliver("Note", {**body, about: rows.attributes(item)})]
 
-    def _approve(self, person: str) -> list[SimulatedDelivery]:
-        return [self._told(self._any(self._requests, person, "merge_requests"), "approved", person)]
+    # Pushes and runs
 
-    def _merge(self, person: str) -> list[SimulatedDelivery]:
-        item = self._any(self._requests, person, "merge_requests")
-        item |= {"state": "merged", "merge_commit_sha": self._sha()}
-        return [self._told(item, "merge", person), *self._push(person)]
-
-    def _close_issue(self, person: str) -> list[SimulatedDelivery]:
-        item = self._any(self._issues, person, "issues")
-        item |= {"state": "closed", "closed_at": _text(self._now)}
-        return [self._told(item, "close", person)]
-
-    def _push(self, person: str) -> list[SimulatedDelivery]:
+    def _push(self, person: str) -> Deliveries:
         before, self._head = self._head, self._sha()
-        commit = {
-            "id": self._head,
-            "title": f"{self._random.choice(SUBJECTS)}: mended",
-            "message": "Mended.\n",
-            "timestamp": self._now.isoformat(timespec="seconds"),
+        title = f"{self._random.choice(SUBJECTS)}: mended"
+        commit = {"id": self._head, "title": title, "message": "Mended.\n", "timestamp": self._now.isoformat()}
+        pushed = {
+            "commit_from": before,
+            "commit_to": self._head,
+            "ref": "main",
+            "ref_type": "branch",
+            "ref_count": None,
         }
+        data = {"action": "pushed", "commit_count": 1, "commit_title": title, **pushed}
+        self._note_event("pushed to", person, push_data=data)
         body = {
             "object_kind": "push",
             "event_name": "push",
@@ -214,7 +250,7 @@ class Simulator:
             "after": self._head,
             "ref": "refs/heads/main",
             "checkout_sha": self._head,
-            "user_id": _user(person)["id"],
+            "user_id": rows.user(person)["id"],
             "user_username": person,
             "project_id": PROJECT_ID,
             "commits": [commit],
@@ -222,61 +258,77 @@ class Simulator:
         }
         return [self._deliver("Push", body)]
 
-    def _pipeline(self, person: str) -> list[SimulatedDelivery]:
-        run = {
-            "id": self._next_id(),
-            "iid": self._ids - 7000,
-            "name": "ci",
-            "ref": "main",
-            "tag": False,
-            "sha": self._head,
-            "source": "push",
-            "created_at": _text(self._now),
-        }
-        run["url"] = f"{SITE}/{PROJECT}/-/pipelines/{run['id']}"
-        end = self._random.choice(("success", "success", "failed", "canceled"))
-        steps = (
-            ("created", None),
-            ("pending", None),
-            ("running", None),
-            (end, _text(self._now + timedelta(seconds=40))),
-        )
-        body = {"object_kind": "pipeline", "user": _user(person), "commit": {"id": self._head, "title": "Mended"}}
+    def _pipeline(self, person: str) -> Deliveries:
+        run_id, end = self._next_id(), self._random.choice(("success", "success", "failed", "canceled"))
+        finished = self._now + timedelta(seconds=40)
+        address = f"{WEB}/-/pipelines/{run_id}"
+        run = {"id": run_id, "iid": run_id - 7000, "name": "ci", "ref": "main", "sha": self._head, "source": "push"}
+        shown = {"project_id": PROJECT_ID, "status": end, "web_url": address}
+        times = {"created_at": rows.api_time(self._now), "updated_at": rows.api_time(finished + LATER)}
+        self.lists.rows["pipelines"].append({**run, **shown, **times})
+        told = {**run, "tag": False, "url": address, "created_at": hook_time(times["created_at"])}
+        body = {"object_kind": "pipeline", "user": rows.user(person), "commit": {"id": self._head, "title": "Mended"}}
+        steps = (("created", None), ("pending", None), ("running", None), (end, hook_time(finished.isoformat())))
         return [
-            self._deliver("Pipeline", {**body, "object_attributes": {**run, "status": status, "finished_at": finished}})
-            for status, finished in steps
+            self._deliver("Pipeline", {**body, "object_attributes": {**told, "status": status, "finished_at": at}})
+            for status, at in steps
         ]
 
-    def _deploy(self, person: str) -> list[SimulatedDelivery]:
+    def _deploy(self, person: str) -> Deliveries:
+        deployment, job, status = self._next_id(), self._next_id(), self._random.choice(("success", "failed"))
+        row = {
+            "id": deployment,
+            "iid": deployment - 7000,
+            "ref": "main",
+            "sha": self._head,
+            "created_at": rows.api_time(self._now - timedelta(seconds=20)),
+            "updated_at": rows.api_time(self._now + LATER),
+            "status": status,
+            "user": rows.person(person),
+            "environment": {"id": 9, "name": "production", "tier": "production"},
+            "deployable": {"id": job, "name": "deploy", "commit": {"id": self._head, "title": "Mended"}},
+        }
+        self.lists.rows["deployments"].append(row)
         body = {
             "object_kind": "deployment",
-            "status": self._random.choice(("success", "failed")),
+            "status": status,
             "status_changed_at": f"{self._now:%Y-%m-%d %H:%M:%S} +0000",
-            "deployment_id": self._next_id(),
+            "deployment_id": deployment,
             "environment": "production",
             "environment_tier": "production",
             "short_sha": self._head[:8],
-            "commit_url": f"{SITE}/{PROJECT}/-/commit/{self._head}",
+            "commit_url": f"{WEB}/-/commit/{self._head}",
             "commit_title": "Mended",
-            "deployable_url": f"{SITE}/{PROJECT}/-/jobs/{self._ids}",
-            "user": _user(person),
+            "deployable_url": f"{WEB}/-/jobs/{job}",
+            "user": rows.user(person),
         }
         return [self._deliver("Deployment", body)]
 
-
-def _project() -> JSON:
-    return {
-        "id": PROJECT_ID,
-        "name": "web",
-        "web_url": f"{SITE}/{PROJECT}",
-        "path_with_namespace": PROJECT,
-        "default_branch": "main",
-    }
-
-
-def _user(username: str) -> JSON:
-    return {"id": 100 + PEOPLE.index(username), "name": username.title(), "username": username, "email": "[REDACTED]"}
-
-
-def _text(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+    def _release(self, person: str) -> Deliveries:
+        tag = f"v1.{len(self.lists.rows['releases'])}.0"
+        address, moment = f"{WEB}/-/releases/{tag}", rows.api_time(self._now)
+        row = {
+            "tag_name": tag,
+            "name": f"Release {tag}",
+            "description": "What was mended.",
+            "created_at": moment,
+            "released_at": moment,
+            "upcoming_release": False,
+            "author": rows.person(person),
+            "commit": {"id": self._head, "title": "Mended"},
+            "_links": {"self": address},
+        }
+        self.lists.rows["releases"].append(row)
+        body = {
+            "id": self._next_id(),
+            "object_kind": "release",
+            "action": "create",
+            "tag": tag,
+            "name": row["name"],
+            "description": row["description"],
+            "created_at": hook_time(moment),
+            "released_at": hook_time(moment),
+            "url": address,
+            "commit": row["commit"],
+        }
+        return [self._deliver("Release", body)]

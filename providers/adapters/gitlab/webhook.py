@@ -16,7 +16,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from providers.adapters.gitlab import mapping
-from providers.adapters.gitlab.mapping_rules import RULES, action_of, classify
+from providers.adapters.gitlab.happenings import happening
+from providers.adapters.gitlab.ledger import GitLabLedger
+from providers.adapters.gitlab.mapping_rules import NO_CHANGE, RULES, action_of, classify
 from providers.adapters.gitlab.registrar import GitLabRegistrar
 from providers.canonical import SignalType
 from providers.document import Document
@@ -101,6 +103,8 @@ def _event(
     request: WebhookRequest, document: Document, event_type: str, signal_type: SignalType | None, reason: str
 ) -> ProviderEvent:
     delivery = _delivery_id(request)
+    # An update that means nothing here is known to mean nothing when it is polled.
+    named = signal_type is not None or reason == NO_CHANGE
     return ProviderEvent(
         event_type=event_type,
         dedupe_key=f"{delivery}:{signal_type or 'ignored'}",
@@ -108,6 +112,7 @@ def _event(
         signal_type=signal_type,
         ignored_reason="" if signal_type else reason,
         occurred_at=mapping.occurred_at(signal_type, event_type, document) if signal_type else None,
+        happening=happening(signal_type, event_type, document) if named else "",
         ordering_key=mapping.ordering_key(event_type, document),
         correlation_id=delivery,
     )
@@ -125,3 +130,7 @@ def _delivery_id(request: WebhookRequest) -> str:
             return given
     digest = hashlib.sha256(request.header("x-gitlab-event-uuid").encode(errors="replace") + b"\n" + request.body)
     return f"sha256:{digest.hexdigest()}"
+
+
+# The ledger shows whole deliveries; what they tell is read as from a request.
+GitLabWebhook.ledger = GitLabLedger(GitLabWebhook().events)

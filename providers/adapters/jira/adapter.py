@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Final
 
 from providers.adapters.jira.mapping import to_signal
 from providers.adapters.jira.polling import IssuesStream
+from providers.adapters.jira.quotas import QUOTAS
 from providers.adapters.jira.webhook import IDENTIFIER_HEADER, JiraWebhook
 from providers.canonical import JSON, Category, Signal, SignalType
 from providers.client import ClientConfig, ProviderClient
@@ -37,6 +38,7 @@ class JiraAdapter(Adapter):
         redelivery_horizon=timedelta(hours=2),
         delivery_id_header=IDENTIFIER_HEADER,
         ordering_key="issue, sprint, version, board, project",
+        quotas=QUOTAS,
         rate_limit_headers=RateLimitHeaders(
             limit="x-ratelimit-limit",
             remaining="x-ratelimit-remaining",

@@ -8,12 +8,15 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 from providers.adapters.linear import graphql, mapping
+from providers.adapters.linear.polling import CommentStream, CycleStream, ProjectStream, ProjectUpdateStream
+from providers.adapters.linear.polling_issues import IssueStream
+from providers.adapters.linear.quotas import QUOTAS
 from providers.adapters.linear.webhook import DELIVERY_HEADER, LinearWebhook
 from providers.canonical import JSON, Category, Signal, SignalType
 from providers.client import ClientConfig, ProviderClient
 from providers.document import compact
 from providers.errors import Misconfigured, ProviderFault
-from providers.manifest import MIB, Manifest, RateLimitHeaders
+from providers.manifest import MIB, Manifest
 from providers.spi import Adapter, Identity
 
 DEFAULT_BASE_URL = "https://api.linear.app"
@@ -40,12 +43,7 @@ class LinearAdapter(Adapter):
         accepted_status=200,
         duplicate_status=200,
         ordering_key="an issue with its comments, a project, a cycle, a label or a document",
-        rate_limit_headers=RateLimitHeaders(
-            limit="x-ratelimit-requests-limit",
-            remaining="x-ratelimit-requests-remaining",
-            reset="x-ratelimit-requests-reset",
-            reset_format="epoch_milliseconds",
-        ),
+        quotas=QUOTAS,
         documentation="https://linear.app/developers/webhooks",
     )
 
@@ -64,8 +62,20 @@ class LinearAdapter(Adapter):
                 "items": {"type": "string", "pattern": "^[A-Z0-9]{1,20}$"},
                 "uniqueItems": True,
                 "maxItems": 100,
-                "description": "Keys of the teams to make webhooks for, such as ENG; all public teams if empty.",
+                "description": "Keys of the teams to make webhooks for and to poll, such as ENG; all if empty.",
             },
+            "streams": {
+                "type": "array",
+                "items": {"enum": ["issues", "comments", "projects", "project_updates", "cycles"]},
+                "uniqueItems": True,
+                "description": "Lists to poll; without it: issues and comments.",
+            },
+            "history": {
+                "type": "boolean",
+                "description": "Whether polling tells every change of an issue, not only the last; for use without "
+                "webhooks, which tell the same.",
+            },
+            "poll_interval_seconds": {"type": "integer", "minimum": 60, "maximum": 86400},
         },
         "additionalProperties": False,
     }
@@ -80,6 +90,7 @@ class LinearAdapter(Adapter):
     }
 
     webhook = LinearWebhook()
+    streams = (IssueStream(), CommentStream(), ProjectStream(), ProjectUpdateStream(), CycleStream())
 
     def normalise(self, signal_type: SignalType, event_type: str, payload: JSON) -> Signal:
         return mapping.signal(signal_type, event_type, payload)

@@ -1,13 +1,14 @@
 """The far side of this adapter, for development and tests: one workspace with two teams, in memory.
 
 Answers GraphQL as Linear does where it surprises: errors with 200, a rate limit with 400, the personal key without
-``Bearer``, ``success`` beside ``errors``, and a hook's id chosen by who makes it.
+``Bearer``, and ``success`` beside ``errors``. An entry of an issue's history is written a moment after the issue. The
+hooks are in ``simulated_hooks``, the lists in ``simulated_lists``.
 """
 
 from __future__ import annotations
 
+import email.utils
 import random
-import re
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -15,24 +16,26 @@ from typing import Any, ClassVar
 
 import orjson
 
+from providers.adapters.linear import simulated_lists
+from providers.adapters.linear.simulated_hooks import Hooks, answer, data, errors
 from providers.simulation import SimulatedAnswer, SimulatedDelivery
 
 PEOPLE = ("Zoe", "Ravi", "Mina", "Olaf")
 TEAMS = ("ENG", "OPS")
 STATES = {"Todo": "unstarted", "In Progress": "started", "Done": "completed", "Canceled": "canceled"}
 SUBJECTS = ("Login page", "Export", "Search index", "Invoice mail", "Dark mode")
-RESOURCE_TYPES = {
-    *("Issue", "Comment", "Project", "ProjectUpdate", "Cycle"),
-    *("IssueLabel", "Reaction", "Attachment", "Document"),
-}
+LABELS = ("bug", "chore", "idea")
+HEALTH = ("onTrack", "atRisk", "offTrack")
 FAULT_RATE = 0.05
-_UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
-
+# What has happened before anybody looks; more than a page of issues and of comments.
+PAST = timedelta(hours=3)
+PAST_HAPPENINGS = 600
+HISTORY_LAG = timedelta(milliseconds=40)
 Body = dict[str, Any]
 
 
 class Simulator:
-    """Every tick one person does one thing. ``hooks`` holds the webhooks made through the API, by id."""
+    """Every tick one person does one thing."""
 
     credential: ClassVar[dict[str, str]] = {"token": "lin_api_simulator0123456789"}
     webhook_scheme: ClassVar[str] = "hmac"
@@ -43,12 +46,21 @@ class Simulator:
         self._trouble = random.Random(seed + 1)  # noqa: S311
         self._faults = faults
         self._clock = clock
-        self._now = clock()
+        self._now = clock() - PAST
         # A fresh world for each process: one started again tells of new happenings.
         self._space = uuid.uuid5(uuid.NAMESPACE_URL, f"linear {self._now.isoformat()}")
         self._told = 0
         self._issues: list[Body] = []
-        self.hooks: dict[str, Body] = {}
+        self._history: dict[str, list[Body]] = {}
+        self._comments: list[Body] = []
+        self._projects: list[Body] = []
+        self._reports: list[Body] = []
+        self._cycles: list[Body] = []
+        self._past = True
+        for _ in range(PAST_HAPPENINGS):
+            self._happen()
+        self._past = False
+        self._kept = Hooks({self._id(key): key for key in TEAMS})
 
     @classmethod
     def settings(cls, base_url: str) -> dict[str, Any]:
@@ -56,6 +68,11 @@ class Simulator:
 
     def kept_hooks(self) -> list[tuple[str, str]]:
         return [(hook["url"], hook["secret"]) for hook in self.hooks.values()]
+
+    @property
+    def hooks(self) -> dict[str, Body]:
+        """The webhooks made through the API, by id."""
+        return self._kept.hooks
 
     # --- the API ---
 
@@ -67,77 +84,58 @@ class Simulator:
         if (method, path) != ("POST", "/graphql"):
             return SimulatedAnswer(404, {"content-type": "text/plain"}, b"Not found")
         if headers.get("authorization") != self.credential["token"]:
-            return _errors("Authentication required", "AUTHENTICATION_ERROR", "authentication error", status=401)
+            return errors("Authentication required", "AUTHENTICATION_ERROR", "authentication error", status=401)
         try:
             request = orjson.loads(body)
             operation, variables = request["operationName"], request["variables"]
-            answer = self._operations()[operation]
+            operate = self._operations().get(operation) or self._listed(request)
         except (orjson.JSONDecodeError, KeyError, TypeError):
-            return _errors("Syntax Error", "GRAPHQL_PARSE_FAILED", "graphql error", status=400)
-        return answer(variables)
+            return errors("Syntax Error", "GRAPHQL_PARSE_FAILED", "graphql error", status=400)
+        return operate(variables)
 
     def _operations(self) -> dict[str, Callable[[Body], SimulatedAnswer]]:
         return {
             "Viewer": lambda _: self._viewer(),
-            "Team": self._team,
-            "Hook": self._hook,
-            "CreateHook": self._create_hook,
-            "UpdateHook": self._update_hook,
-            "DeleteHook": self._delete_hook,
+            **self._kept.operations(),
         }
+
+    def _listed(self, request: Body) -> Callable[[Body], SimulatedAnswer]:
+        lists = {
+            "issues": [self._issue_row(issue) for issue in self._issues],
+            "comments": self._comments,
+            "projects": self._projects,
+            "projectUpdates": self._reports,
+            "cycles": self._cycles,
+        }
+        found, wrong, cost = simulated_lists.answer(request, lists)
+        told = {"x-complexity": str(round(cost)), "date": email.utils.format_datetime(self._clock(), usegmt=True)}
+        if wrong:
+            return lambda _: errors(wrong[0], "GRAPHQL_VALIDATION_FAILED", "graphql error", status=400, **told)
+        return lambda _: answer(200, {"data": found}, **told)
+
+    def _issue_row(self, issue: Body) -> Body:
+        people = {name: self._person(issue.get(f"{name}Id")) for name in ("creator", "assignee")}
+        labels = [{"id": self._id(name), "name": name} for name in LABELS if self._id(name) in issue["labelIds"]]
+        entries = self._history.get(issue["id"], [])
+        connections = {
+            "labels": lambda _, **asked: simulated_lists.page(labels, **asked),
+            "history": lambda _, **asked: simulated_lists.page(entries[::-1], **asked),
+        }
+        return {**issue, **people, **connections}
 
     def _viewer(self) -> SimulatedAnswer:
         organization = {"id": self._id("workspace"), "name": "Acme", "urlKey": "acme"}
-        return _data({"viewer": {"id": self._id("bot"), "name": "Acme bot"}, "organization": organization})
-
-    def _team(self, variables: Body) -> SimulatedAnswer:
-        found = [{"id": self._id(key)} for key in TEAMS if key == variables.get("key")]
-        return _data({"teams": {"nodes": found}})
-
-    def _hook(self, variables: Body) -> SimulatedAnswer:
-        hook = self.hooks.get(variables.get("id", ""))
-        if hook is None:
-            return _missing()
-        return _data({"webhook": {name: hook[name] for name in ("id", "url", "enabled")}})
-
-    def _create_hook(self, variables: Body) -> SimulatedAnswer:
-        wanted = variables.get("input", {})
-        where = [wanted.get("allPublicTeams") is True, wanted.get("teamId") in [self._id(key) for key in TEAMS]]
-        good = (
-            _UUID4.fullmatch(wanted.get("id", "")),
-            wanted.get("url", "").startswith("https://"),
-            set(wanted.get("resourceTypes", [""])) <= RESOURCE_TYPES,
-            where.count(True) == 1,
-        )
-        if not all(good) or wanted["id"] in self.hooks:
-            return _refused("Argument Validation Error" if not all(good) else "Entity with this id already exists")
-        self.hooks[wanted["id"]] = {**wanted, "enabled": True}
-        return _data({"webhookCreate": {"success": True, "webhook": {"id": wanted["id"], "enabled": True}}})
-
-    def _update_hook(self, variables: Body) -> SimulatedAnswer:
-        hook = self.hooks.get(variables.get("id", ""))
-        if hook is None:
-            return _missing()
-        hook.update(variables.get("input", {}))
-        return _data({"webhookUpdate": {"success": True, "webhook": {"id": hook["id"], "enabled": hook["enabled"]}}})
-
-    def _delete_hook(self, variables: Body) -> SimulatedAnswer:
-        if self.hooks.pop(variables.get("id", ""), None) is None:
-            return _missing()
-        return _data({"webhookDelete": {"success": True}})
+        return data({"viewer": {"id": self._id("bot"), "name": "Acme bot"}, "organization": organization})
 
     def _throttled(self) -> SimulatedAnswer:
         reset = round((self._clock().timestamp() + 2) * 1000)
         limits = {"x-ratelimit-requests-remaining": "0", "x-ratelimit-requests-reset": str(reset)}
-        return _errors("Rate limit exceeded", "RATELIMITED", "ratelimited", status=400, **limits)
+        return errors("Rate limit exceeded", "RATELIMITED", "ratelimited", status=400, **limits)
 
     # --- the world ---
 
     def tick(self) -> list[SimulatedDelivery]:
-        doings: tuple[Callable[[str], Body], ...] = (self._make, self._move, self._assign, self._comment)
-        person = self._random.choice(PEOPLE)
-        body = self._random.choices(doings, weights=(3, 4, 2, 3))[0](person)
-        self._told += 1
+        person, body = self._happen()
         actor = {"id": self._id(person), "type": "user", "name": person}
         told = {
             **body,
@@ -156,13 +154,28 @@ class Simulator:
         delivery = SimulatedDelivery(headers, orjson.dumps(told))
         return [delivery] * (2 if self._faults and self._trouble.random() < FAULT_RATE * 2 else 1)
 
+    def _happen(self) -> tuple[str, Body]:
+        doings: tuple[Callable[[str], Body], ...] = (
+            *(self._make, self._move, self._assign, self._label, self._throw_away),
+            *(self._comment, self._edit, self._project, self._report, self._cycle),
+        )
+        person = self._random.choice(PEOPLE)
+        body = self._random.choices(doings, weights=(6, 8, 4, 3, 1, 6, 1, 1, 1, 1))[0](person)
+        self._told += 1
+        return person, body
+
     def _later(self) -> str:
         """The real time, but never the same millisecond twice: it is the version of what changes now."""
-        self._now = max(self._now + timedelta(milliseconds=1), self._clock())
+        pace = PAST / PAST_HAPPENINGS / 3 if self._past else timedelta(milliseconds=1)
+        self._now = self._now + pace if self._past else max(self._now + pace, self._clock())
         return _text(self._now)
 
     def _id(self, name: str) -> str:
         return str(uuid.uuid5(self._space, name))
+
+    def _person(self, person_id: str | None) -> Body | None:
+        names = {self._id(name): name for name in PEOPLE}
+        return {"id": person_id, "name": names[person_id]} if person_id else None
 
     def _state(self, name: str) -> Body:
         return {"stateId": self._id(name), "state": {"id": self._id(name), "name": name, "type": STATES[name]}}
@@ -178,36 +191,67 @@ class Simulator:
             "title": f"{self._random.choice(SUBJECTS)} does not work",
             "priority": 2,
             "priorityLabel": "High",
-            "team": {"id": self._id(team), "key": team, "name": team.title()},
+            "team": self._team_of(team),
             "creatorId": self._id(person),
             "labelIds": [],
             **self._state("Todo"),
         }
+        issue["url"] = _address(issue)
         self._issues.append(issue)
-        return {"action": "create", "type": "Issue", "data": dict(issue), "url": _address(issue)}
+        return {"action": "create", "type": "Issue", "data": dict(issue), "url": issue["url"]}
+
+    def _team_of(self, key: str) -> Body:
+        return {"id": self._id(key), "key": key, "name": key.title()}
 
     def _touched(self, person: str) -> Body:
-        if not self._issues:
+        there = [issue for issue in self._issues if not issue.get("trashed")]
+        if not there:
             self._make(person)
-        return self._random.choice(self._issues)
+            there = self._issues[-1:]
+        return self._random.choice(there)
+
+    def _changed(self, issue: Body, person: str, changed: Body, entry: Body) -> Body:
+        """An update of an issue, and the entry of its history that tells of it."""
+        old = {name: issue.get(name) for name in (*changed, "updatedAt")}
+        issue |= {**changed, "updatedAt": changed.get("updatedAt") or self._later()}
+        written = _text(self._now + HISTORY_LAG)
+        times = {"createdAt": written, "updatedAt": written}
+        entry = {"id": self._id(f"entry {self._told}"), **times, "actorId": self._id(person), **entry}
+        self._history.setdefault(issue["id"], []).append(entry)
+        return {"action": "update", "type": "Issue", "data": dict(issue), "updatedFrom": old, "url": issue["url"]}
 
     def _move(self, person: str) -> Body:
-        issue = self._touched(person)
+        issue, moment = self._touched(person), self._later()
         name = self._random.choice([name for name in STATES if name != issue["state"]["name"]])
-        times = {"completed": "completedAt", "canceled": "canceledAt"}
-        old = {name: issue.get(name) for name in ("stateId", "updatedAt")}
-        issue |= {"updatedAt": self._later(), **self._state(name)}
-        for kind, key in times.items():
-            now = issue["updatedAt"] if STATES[name] == kind else None
+        changed: Body = {"stateId": self._id(name), "updatedAt": moment}
+        for kind, key in {"completed": "completedAt", "canceled": "canceledAt"}.items():
+            now = moment if STATES[name] == kind else None
             if issue.get(key) != now:
-                old[key], issue[key] = issue.get(key), now
-        return {"action": "update", "type": "Issue", "data": dict(issue), "updatedFrom": old, "url": _address(issue)}
+                changed[key] = now
+        state = self._state(name)["state"]
+        entry = {"fromStateId": issue["stateId"], "toStateId": self._id(name), "toState": state}
+        told = self._changed(issue, person, changed, entry)
+        issue["state"] = told["data"]["state"] = state
+        return told
 
     def _assign(self, person: str) -> Body:
         issue = self._touched(person)
-        old = {"assigneeId": issue.get("assigneeId"), "updatedAt": issue["updatedAt"]}
-        issue |= {"assigneeId": None if issue.get("assigneeId") else self._id(person), "updatedAt": self._later()}
-        return {"action": "update", "type": "Issue", "data": dict(issue), "updatedFrom": old, "url": _address(issue)}
+        before, now = issue.get("assigneeId"), None if issue.get("assigneeId") else self._id(person)
+        entry = {"fromAssigneeId": before, "toAssigneeId": now}
+        return self._changed(issue, person, {"assigneeId": now}, entry)
+
+    def _label(self, person: str) -> Body:
+        issue, label = self._touched(person), self._id(self._random.choice(LABELS))
+        there = label in issue["labelIds"]
+        labels = [one for one in issue["labelIds"] if one != label] if there else [*issue["labelIds"], label]
+        return self._changed(
+            issue, person, {"labelIds": labels}, {"removedLabelIds" if there else "addedLabelIds": [label]}
+        )
+
+    def _throw_away(self, person: str) -> Body:
+        issue, moment = self._touched(person), self._later()
+        changed = {"trashed": True, "archivedAt": moment, "updatedAt": moment}
+        return self._changed(issue, person, changed, {"trashed": True, "archived": True})
 
     def _comment(self, person: str) -> Body:
         issue, moment = self._touched(person), self._later()
@@ -216,11 +260,87 @@ class Simulator:
             "createdAt": moment,
             "updatedAt": moment,
             "body": "I see it too.",
+            "url": f"{issue['url']}#comment-{self._told}",
             "issueId": issue["id"],
             "issue": {name: issue[name] for name in ("id", "identifier", "title", "team")},
             "userId": self._id(person),
+            "user": {"id": self._id(person), "name": person},
         }
-        return {"action": "create", "type": "Comment", "data": comment, "url": f"{_address(issue)}#comment"}
+        self._comments.append(comment)
+        return {"action": "create", "type": "Comment", "data": dict(comment), "url": comment["url"]}
+
+    def _edit(self, person: str) -> Body:
+        if not self._comments:
+            return self._comment(person)
+        comment, moment = self._random.choice(self._comments), self._later()
+        old = {name: comment.get(name) for name in ("body", "editedAt", "updatedAt")}
+        comment |= {"body": "I do not see it any more.", "editedAt": moment, "updatedAt": moment}
+        told = {"action": "update", "type": "Comment", "data": dict(comment), "updatedFrom": old}
+        return {**told, "url": comment["url"]}
+
+    def _project(self, person: str) -> Body:
+        moment, number = self._later(), len(self._projects) + 1
+        if number > len(SUBJECTS):
+            project = self._random.choice(self._projects)
+            old = {name: project[name] for name in ("name", "updatedAt")}
+            project |= {"name": f"{project['name']}, still", "updatedAt": moment}
+            told = {"action": "update", "type": "Project", "data": dict(project), "updatedFrom": old}
+            return {**told, "url": project["url"]}
+        project = {
+            "id": self._id(f"project {number}"),
+            "createdAt": moment,
+            "updatedAt": moment,
+            "name": SUBJECTS[number - 1],
+            "url": f"https://linear.app/acme/project/{number}",
+            "slugId": f"p{number}",
+            "description": "",
+            "status": {"id": self._id("Planned"), "name": "Planned"},
+            "creatorId": self._id(person),
+            "creator": {"id": self._id(person), "name": person},
+            "teams": [self._team_of(TEAMS[number % 2])],
+        }
+        self._projects.append(project)
+        return {"action": "create", "type": "Project", "data": dict(project), "url": project["url"]}
+
+    def _report(self, person: str) -> Body:
+        if not self._projects:
+            return self._project(person)
+        project, moment = self._random.choice(self._projects), self._later()
+        report = {
+            "id": self._id(f"report {self._told}"),
+            "createdAt": moment,
+            "updatedAt": moment,
+            "body": "It goes on.",
+            "health": self._random.choice(HEALTH),
+            "url": f"{project['url']}/updates#{self._told}",
+            "userId": self._id(person),
+            "user": {"id": self._id(person), "name": person},
+            "projectId": project["id"],
+            "project": project,
+        }
+        self._reports.append(report)
+        data = {**report, "project": {name: project[name] for name in ("id", "name")}}
+        return {"action": "create", "type": "ProjectUpdate", "data": data, "url": report["url"]}
+
+    def _cycle(self, person: str) -> Body:
+        moment, running = self._later(), [cycle for cycle in self._cycles if not cycle.get("completedAt")]
+        if running:
+            old = {"completedAt": None, "updatedAt": running[0]["updatedAt"]}
+            running[0] |= {"completedAt": moment, "updatedAt": moment}
+            return {"action": "update", "type": "Cycle", "data": dict(running[0]), "updatedFrom": old}
+        number, team = len(self._cycles) + 1, self._team_of(self._random.choice(TEAMS))
+        cycle = {
+            "id": self._id(f"cycle {number}"),
+            "createdAt": moment,
+            "updatedAt": moment,
+            "number": number,
+            "startsAt": moment,
+            "endsAt": _text(self._now + timedelta(days=14)),
+            "teamId": team["id"],
+            "team": team,
+        }
+        self._cycles.append(cycle)
+        return {"action": "create", "type": "Cycle", "data": dict(cycle)}
 
 
 def _address(issue: Body) -> str:
@@ -229,25 +349,3 @@ def _address(issue: Body) -> str:
 
 def _text(moment: datetime) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
-
-
-def _answer(status: int, body: Body, **headers: str) -> SimulatedAnswer:
-    quota = {"x-ratelimit-requests-limit": "2500", "x-ratelimit-requests-remaining": "2400", "x-complexity": "3"}
-    return SimulatedAnswer(status, {"content-type": "application/json", **quota, **headers}, orjson.dumps(body))
-
-
-def _data(data: Body) -> SimulatedAnswer:
-    return _answer(200, {"data": data})
-
-
-def _errors(message: str, code: str, kind: str, *, status: int, **headers: str) -> SimulatedAnswer:
-    extensions = {"code": code, "type": kind, "userError": True, "userPresentableMessage": message}
-    return _answer(status, {"errors": [{"message": message, "extensions": extensions}], "data": None}, **headers)
-
-
-def _refused(message: str) -> SimulatedAnswer:
-    return _errors(message, "INPUT_ERROR", "invalid input", status=200)
-
-
-def _missing() -> SimulatedAnswer:
-    return _refused("Entity not found: Webhook - Could not find referenced Webhook.")

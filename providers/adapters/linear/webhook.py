@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping
 
-from providers.adapters.linear import mapping
+from providers.adapters.linear import mapping, naming
 from providers.adapters.linear.registrar import LinearHooks
 from providers.adapters.linear.shapes import ID_LENGTH
 from providers.canonical import SignalType
@@ -26,7 +25,6 @@ from providers.verification import Header, HmacScheme
 DELIVERY_HEADER = "linear-delivery"
 _WORD = re.compile(r"[A-Za-z0-9_]{1,55}", re.ASCII)
 _DELIVERY = re.compile(r"[A-Za-z0-9._:-]{1,100}", re.ASCII)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class LinearWebhook(Webhook):
@@ -52,8 +50,8 @@ class LinearWebhook(Webhook):
                 signal_type=signal_type,
                 ignored_reason="" if signal_type else reason,
                 occurred_at=mapping.occurred_at(action, document),
-                happening=_happening(kind, action, signal_type, document),
-                ordering_key=_ordering_key(kind, document),
+                happening=naming.happening(kind, action, signal_type, document),
+                ordering_key=naming.ordering_key(kind, document),
                 correlation_id=given if usable else "",
                 credential_revoked=reason == mapping.REVOKED,
             )
@@ -74,52 +72,9 @@ def _word(document: Document, pointer: str) -> str:
     return word if _WORD.fullmatch(word) else ""
 
 
-def _happening(kind: str, action: str, signal_type: SignalType | None, document: Document) -> str:
-    """What a list would show of the same thing: an issue made, or an issue at one version."""
-    issue = document.text("/data/id", limit=ID_LENGTH)
-    if kind != "Issue" or not issue or signal_type is None:
-        return ""
-    if action == "create":
-        return f"issue:{issue}:created"
-    return _version(f"issue:{issue}:updated", document.time("/data/updatedAt")) if action == "update" else ""
-
-
 def _deletion(signal_type: SignalType | None, document: Document) -> str:
     """Throwing away comes as an update and again as a removal; the time it came to the trash makes that one."""
     issue = document.text("/data/id", limit=ID_LENGTH)
     if signal_type is not SignalType.ISSUE_DELETED or not issue:
         return ""
-    return _version(f"issue:{issue}:deleted", document.time("/data/archivedAt"))
-
-
-def _version(name: str, moment: datetime | None) -> str:
-    return f"{name}:{(moment - _EPOCH) // timedelta(milliseconds=1)}" if moment else ""
-
-
-_ENTITIES: Mapping[str, Sequence[tuple[str, Sequence[str]]]] = {
-    "Issue": (("issue", ("/data/id",)),),
-    "IssueSLA": (("issue", ("/issueData/id",)),),
-    "Comment": (
-        ("issue", ("/data/issueId", "/data/issue/id")),
-        ("project", ("/data/projectId",)),
-        ("comment", ("/data/id",)),
-    ),
-    "Attachment": (("issue", ("/data/issueId",)),),
-    "Reaction": (
-        ("issue", ("/data/issueId", "/data/issue/id", "/data/comment/issueId")),
-        ("comment", ("/data/commentId", "/data/comment/id")),
-    ),
-    "IssueLabel": (("label", ("/data/id",)),),
-    "Project": (("project", ("/data/id",)),),
-    "ProjectUpdate": (("project", ("/data/project/id", "/data/projectId")),),
-    "Cycle": (("cycle", ("/data/id",)),),
-    "Document": (("document", ("/data/id",)),),
-}
-
-
-def _ordering_key(kind: str, document: Document) -> str:
-    for name, pointers in _ENTITIES.get(kind, ()):
-        found = document.text(*pointers, limit=ID_LENGTH)
-        if found:
-            return f"{name}:{found}"
-    return ""
+    return naming.version(f"issue:{issue}:deleted", document.time("/data/archivedAt"))

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any, ClassVar, Final
 
 from providers.adapters.msteams import mapping
+from providers.adapters.msteams.quotas import QUOTAS
 from providers.adapters.msteams.webhook import TeamsWebhook
 from providers.canonical import JSON, Category, Signal, SignalType
 from providers.client import ClientConfig, ProviderClient
@@ -41,6 +42,7 @@ class TeamsAdapter(Adapter):
         handshake="validationToken",
         # The answer to an outgoing webhook or a card must be 200; Graph takes any 2xx.
         accepted_status=200,
+        quotas=QUOTAS,
         documentation="https://learn.microsoft.com/en-us/graph/change-notifications-delivery-webhooks",
     )
 

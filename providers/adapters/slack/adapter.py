@@ -7,14 +7,17 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, ClassVar, Final
 
-from providers.adapters.slack import mapping
+from providers.adapters.slack import account, mapping
 from providers.adapters.slack.answers import refusal
+from providers.adapters.slack.polling import MessageStream
+from providers.adapters.slack.polling_threads import ReplyStream
+from providers.adapters.slack.quotas import QUOTAS
 from providers.adapters.slack.routing import routes_of_installation
 from providers.adapters.slack.webhook import SlackWebhook
 from providers.canonical import JSON, Category, Signal, SignalType
 from providers.client import ClientConfig, ProviderClient
-from providers.document import Document, compact
-from providers.errors import AuthFailed, Misconfigured, ProviderFault, Rejected
+from providers.document import compact
+from providers.errors import Misconfigured
 from providers.manifest import MIB, Manifest
 from providers.spi import Adapter, Identity
 
@@ -23,7 +26,7 @@ _TOKEN = re.compile(r"[!-~]{1,1000}", re.ASCII)
 
 
 class SlackAdapter(Adapter):
-    """Live on events; the Web API is called only to find out whose token this is."""
+    """Live on events; channels can be polled besides, to fill holes or where no URL can be reached."""
 
     slug = "slack"
     label = "Slack"
@@ -43,6 +46,7 @@ class SlackAdapter(Adapter):
         handshake="url_verification",
         accepted_status=200,
         vendor_origins=("https://slack.com", "https://slack-gov.com"),
+        quotas=QUOTAS,
         documentation="https://docs.slack.dev/apis/events-api/",
     )
 
@@ -58,7 +62,26 @@ class SlackAdapter(Adapter):
                 "maxLength": 200,
                 "default": DEFAULT_BASE_URL,
                 "description": "API address; https://slack-gov.com/api for GovSlack.",
-            }
+            },
+            "channels": {
+                "type": "array",
+                "items": {"type": "string", "pattern": "^[CDG][A-Z0-9]{2,39}$"},
+                "uniqueItems": True,
+                "maxItems": 200,
+                "description": "Ids of the channels to poll; the app must be a member.",
+            },
+            "streams": {
+                "type": "array",
+                "items": {"enum": ["messages", "replies"]},
+                "uniqueItems": True,
+                "description": "Lists to poll; without it: messages.",
+            },
+            "limited": {
+                "type": "boolean",
+                "default": False,
+                "description": "For an app that is distributed outside the Marketplace: it may read one page a minute.",
+            },
+            "poll_interval_seconds": {"type": "integer", "minimum": 60, "maximum": 86400},
         },
         "additionalProperties": False,
     }
@@ -78,6 +101,7 @@ class SlackAdapter(Adapter):
     }
 
     webhook = SlackWebhook()
+    streams = (MessageStream(), ReplyStream())
 
     def normalise(self, signal_type: SignalType, event_type: str, payload: JSON) -> Signal:
         return mapping.signal(signal_type, payload)
@@ -96,13 +120,11 @@ class SlackAdapter(Adapter):
 
     def verify(self, client: ProviderClient) -> Identity:
         """``auth.test``, which needs no scope; for a bot also its app, where the token may ask (``users:read``)."""
-        answer = client.post_query("auth.test", json={})
-        who = Document(answer.json())
+        answer = account.ask(client)
+        who = account.named(answer)
         workspace, user = who.text("/team_id", limit=60), who.text("/user_id", limit=60)
-        if who.boolean("/ok") is not True or not workspace or not user:
-            raise ProviderFault("Slack does not say whose token this is.")
         bot = who.text("/bot_id", limit=60)
-        app = _app_of(client, bot) if bot else None
+        app = account.app_of(client, bot) if bot else None
         details = {
             "workspace": who.text("/team", limit=200),
             "user": who.text("/user", limit=200),
@@ -117,15 +139,3 @@ class SlackAdapter(Adapter):
             # A person's id is the same for every app, so only a bot's can be a route.
             routes=routes_of_installation(who, app) if bot else (),
         )
-
-
-def _app_of(client: ProviderClient, bot: str) -> str | None:
-    """The id of the app a bot belongs to, or ``None`` where the token may not ask.
-
-    https://docs.slack.dev/reference/methods/bots.info
-    """
-    try:
-        info = Document(client.get("bots.info", params={"bot": bot}).json())
-    except (AuthFailed, Rejected):
-        return None
-    return info.text("/bot/app_id", limit=60) if info.text("/bot/id") == bot else None

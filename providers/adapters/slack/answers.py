@@ -25,10 +25,21 @@ _REFUSED: Final = {
     "not_allowed_token_type": "this kind of token may not ask this",
     "ekm_access_denied": "an administrator has suspended access",
 }
+# What a person can do about a channel; https://docs.slack.dev/reference/methods/conversations.history
+_UNFIT: Final = {
+    "not_in_channel": "invite the app to the channel",
+    "channel_not_found": "there is no such channel, or the app may not see it",
+    "access_denied": "the app may not see the channel",
+    "method_not_supported_for_channel_type": "this kind of channel has no history",
+}
 _RETRYABLE: Final = {"internal_error", "fatal_error", "service_unavailable", "request_timeout"}
 _LIMITED: Final = {"ratelimited", "rate_limited"}
 _WORD = re.compile(r"[a-z_]{1,60}", re.ASCII)
 _SCOPES = re.compile(r"[a-z:._,]{1,200}", re.ASCII)
+
+
+class ThreadGone(Rejected):
+    """The thread that was asked for was deleted."""
 
 
 def refusal(answer: Response) -> ProviderError | None:
@@ -51,4 +62,7 @@ def refusal(answer: Response) -> ProviderError | None:
         needed = body.text("/needed") or ""
         lacking = f": {needed}" if code == "missing_scope" and _SCOPES.fullmatch(needed) else ""
         return AuthFailed(f"Slack refuses the token ({code}): {_REFUSED[code]}{lacking}.", status=answer.status)
-    return Rejected(f"Slack refused the request ({code}).", status=answer.status)
+    if code == "thread_not_found":
+        return ThreadGone("The thread does not exist any more.", status=answer.status)
+    hint = f": {_UNFIT[code]}" if code in _UNFIT else ""
+    return Rejected(f"Slack refused the request ({code}){hint}.", status=answer.status)

@@ -10,11 +10,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from providers.adapters.slack.mapping_rules import MENTION, MESSAGE, POSTED
 from providers.adapters.slack.mrkdwn import plain
 from providers.canonical import JSON, Signal, SignalType
 from providers.document import Document, compact
 
 _ID_LENGTH: Final = 60
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _TS = re.compile(r"([0-9]{9,11})\.([0-9]{1,6})", re.ASCII)
 
 _CHANNEL: Final = (
@@ -136,12 +138,46 @@ def workspace(body: Document) -> str:
 
 def occurred_at(body: Document) -> datetime | None:
     """Slack's time of the happening, to the microsecond; a command brings none."""
-    for pointer in _TIMES:
-        found = _TS.fullmatch(body.text(pointer) or "")
-        if found:
-            moment = datetime.fromtimestamp(int(found[1]), tz=UTC)
-            return moment.replace(microsecond=int(found[2].ljust(6, "0")))
-    return body.time("/event_time")
+    found = (moment(body.text(pointer)) for pointer in _TIMES)
+    return next(filter(None, found), None) or body.time("/event_time")
+
+
+def moment(ts: Any) -> datetime | None:
+    """The time a ``ts`` stands for, to the microsecond; a number is none, since it has lost digits."""
+    found = _TS.fullmatch(ts) if isinstance(ts, str) else None
+    if not found:
+        return None
+    return datetime.fromtimestamp(int(found[1]), tz=UTC).replace(microsecond=int(found[2].ljust(6, "0")))
+
+
+def ts_of(when: datetime) -> str:
+    """The ``ts`` of a time, without going through a float, which would lose its last digits."""
+    since = when - _EPOCH
+    return f"{since.days * 86400 + since.seconds}.{since.microseconds:06}"
+
+
+def happening(signal_type: SignalType | None, body: Document) -> str:
+    """What webhook and poll both tell of: a message posted, or a message at one edit; else empty."""
+    kind, subtype = body.text("/event/type"), body.text("/event/subtype") or ""
+    channel = body.text("/event/channel", limit=_ID_LENGTH)
+    if kind in (MESSAGE, MENTION) and subtype in POSTED:
+        message, version = body.text("/event/ts", limit=_ID_LENGTH), "posted"
+    elif signal_type is SignalType.CHAT_MESSAGE_UPDATED:
+        edited = body.text("/event/message/edited/ts", limit=_ID_LENGTH)
+        message, version = body.text("/event/message/ts", limit=_ID_LENGTH), f"edited:{edited}" if edited else ""
+    else:
+        return ""
+    return f"message:{channel}:{message}:{version}" if channel and message and version else ""
+
+
+def ordering_key(signal_type: SignalType | None, body: Document) -> str:
+    """The message; for what happens to a channel itself, the channel. A command follows from nothing before it."""
+    channel, message = place(signal_type, body)
+    if signal_type is None or not channel:
+        return ""
+    if message:
+        return f"message:{channel}:{message}"
+    return f"channel:{channel}" if signal_type.startswith("channel_") else ""
 
 
 def _fields(signal_type: SignalType, body: Document, message: str | None) -> dict[str, Any]:

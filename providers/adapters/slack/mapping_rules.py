@@ -10,6 +10,7 @@ from typing import Final
 
 from providers.canonical import SignalType
 from providers.document import Document
+from providers.errors import UnreadablePayload
 from providers.spi import TEST_DELIVERY
 
 SLASH_COMMAND: Final = "slash_command"
@@ -38,7 +39,7 @@ INTERACTIONS: Final = {"block_actions": SignalType.CHAT_ACTION, "view_submission
 DECLARED: Final = (MESSAGE, *_MAPPED, SLASH_COMMAND, *INTERACTIONS)
 
 # Subtypes that are a message of somebody; every other one is a note of Slack or of no interest.
-_POSTED: Final = ("", "bot_message", "file_share", "me_message", "thread_broadcast")
+POSTED: Final = ("", "bot_message", "file_share", "me_message", "thread_broadcast")
 
 _UNMAPPED: Final = "No canonical signal for this event."
 _OWN: Final = "This app did it itself; telling it would only echo."
@@ -68,7 +69,16 @@ _ECHOES: Final = {
     *("file_shared", "link_shared"),
 }
 _ABOUT_ITEM: Final = {"reaction_added", "reaction_removed", "pin_added", "pin_removed"}
+WORD = re.compile(r"[A-Za-z0-9_]{1,60}", re.ASCII)
 _MENTIONED = re.compile(r"<@([A-Z0-9]{2,40})(?:\|[^<>]*)?>", re.ASCII)
+
+
+def event_name(body: Document) -> str:
+    """Slack's word for an event, with the subtype of a message; raises ``UnreadablePayload``."""
+    kind, subtype = body.text("/event/type") or "", body.text("/event/subtype") or ""
+    if not WORD.fullmatch(kind):
+        raise UnreadablePayload("The event has no type.")
+    return f"{kind}.{subtype}" if kind == MESSAGE and WORD.fullmatch(subtype) else kind
 
 
 def classify(event_type: str, body: Document) -> tuple[SignalType | None, str]:
@@ -105,7 +115,7 @@ def _revocation(body: Document) -> str:
 
 def _message(event_type: str, body: Document) -> tuple[SignalType | None, str]:
     subtype = event_type.partition(".")[2]
-    if subtype in _POSTED:
+    if subtype in POSTED:
         return (SignalType.CHAT_MENTION if _addresses_app(body) else SignalType.CHAT_MESSAGE), ""
     if subtype == "message_deleted":
         if body.text("/event/previous_message/subtype") == "tombstone":
@@ -134,6 +144,11 @@ def _bots(body: Document) -> set[str]:
     return {user for entry in entries if entry.boolean("/is_bot") is True and (user := entry.text("/user_id"))}
 
 
+def _own_bots(body: Document) -> set[str]:
+    """The app's bots, where they are known: a polled message does not say whose app it is told to."""
+    return {bot for entry in body.items("/authorizations") if (bot := entry.text("/bot_id"))}
+
+
 def _addresses_app(body: Document) -> bool:
     """A mention is told twice, as ``app_mention`` and as a message; read alike, either may come first."""
     # Older events name those who installed the app instead, which may be people: enough to tell a mention by.
@@ -155,6 +170,8 @@ def _is_own(body: Document) -> bool:
     }
     if own_app and named:
         return own_app in named
+    if _own_bots(body) & {body.text("/event/bot_id"), body.text("/event/message/bot_id")}:
+        return True
     users = {
         body.text("/event/user", "/event/user_id"),
         body.text("/event/message/user", "/event/previous_message/user"),

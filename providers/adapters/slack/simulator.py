@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import email.utils
 import hashlib
 import random
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from urllib.parse import urlencode
 
 import orjson
 
+from providers.adapters.slack.simulated_lists import Channels, Refused
 from providers.simulation import SimulatedAnswer, SimulatedDelivery
 
 TEAM, APP, BOT, BOT_USER = "T0SIM0001", "A0SIM0001", "B0SIM0001", "U0SIMBOT1"
@@ -21,7 +23,7 @@ _FORM = "application/x-www-form-urlencoded"
 
 
 class Simulator:
-    """Answers ``auth.test`` and ``bots.info``, and lets one thing happen a tick."""
+    """Answers who asks and what was posted, and lets one thing happen a tick."""
 
     credential: ClassVar[dict[str, str]] = {"token": "xoxb-simulated-bot-token"}
     webhook_scheme: ClassVar[str] = "signing_secret"
@@ -30,11 +32,12 @@ class Simulator:
         self._random = random.Random(seed)  # noqa: S311 (a reproducible world, not a secret)
         self._faults = faults
         self._clock = datetime.now(UTC) - timedelta(minutes=1)
-        self._posted: list[tuple[str, str, str]] = [("C0SIM0001", self._ts(), WORDS[0])]
+        self._channels = Channels(*CHANNELS)
+        self._begin()
 
     @classmethod
     def settings(cls, base_url: str) -> dict[str, Any]:
-        return {"base_url": f"{base_url}/api"}
+        return {"base_url": f"{base_url}/api", "channels": list(CHANNELS), "streams": ["messages", "replies"]}
 
     # The API: errors come with status 200
 
@@ -57,20 +60,50 @@ class Simulator:
             if query.get("bot") != [BOT]:
                 return _answer({"ok": False, "error": "bot_not_found"})
             return _answer({"ok": True, "bot": {"id": BOT, "app_id": APP, "user_id": BOT_USER, "name": "signals"}})
+        asked = {name: values[-1] for name, values in query.items()}
+        lists = {
+            "/api/conversations.history": self._channels.history,
+            "/api/conversations.replies": self._channels.replies,
+        }
+        if method == "GET" and path in lists:
+            try:
+                return _answer(lists[path](asked))
+            except Refused as refused:
+                return _answer({"ok": False, "error": str(refused)})
         return _answer({"ok": False, "error": "unknown_method"})
 
     # The world
+
+    def _begin(self) -> None:
+        """Some weeks of messages and threads, the last of them some hours ago."""
+        for number in range(40):
+            when = self._clock - timedelta(hours=12 * (40 - number), microseconds=number)
+            message = self._message(_ts_of(when), self._random.choice(PEOPLE), WORDS[number % len(WORDS)])
+            self._channels.post("C0SIM0001", message)
+            if number % 4 == 0:
+                self._channels.post("C0SIM0002", self._own(_ts_of(when + timedelta(minutes=1))))
+            for reply in range(20 if number == 20 else number % 3):
+                later = _ts_of(when + timedelta(minutes=5 + reply))
+                answer = self._message(later, self._random.choice(PEOPLE), "Me.")
+                self._channels.post(
+                    "C0SIM0001", {**answer, "thread_ts": message["ts"], "parent_user_id": message["user"]}
+                )
+            answers = self._channels.latest("C0SIM0002", 1)
+            if answers and number % 8 == 0:
+                answer = self._message(_ts_of(when + timedelta(minutes=2)), PEOPLE[0], "Thanks!")
+                self._channels.post("C0SIM0002", {**answer, "thread_ts": answers[0]["ts"]})
 
     def tick(self) -> list[SimulatedDelivery]:
         happenings: tuple[Callable[[], list[SimulatedDelivery]], ...] = (
             lambda: [self._event(self._post(self._random.choice(WORDS)))],
             self._mention,
+            self._reply,
             self._edit,
             self._react,
             self._join,
             self._command,
         )
-        told = self._random.choices(happenings, weights=(5, 2, 1, 3, 1, 1))[0]()
+        told = self._random.choices(happenings, weights=(5, 2, 3, 2, 3, 1, 1))[0]()
         if self._faults and self._random.random() < 0.1:
             again = {"x-slack-retry-num": "1", "x-slack-retry-reason": "http_timeout"}
             told += [SimulatedDelivery({**delivery.headers, **again}, delivery.body) for delivery in told]
@@ -79,13 +112,27 @@ class Simulator:
     def _ts(self) -> str:
         """The real time, but never the same moment twice: it names the message."""
         self._clock = max(self._clock + timedelta(milliseconds=1), datetime.now(UTC))
-        return f"{int(self._clock.timestamp())}.{self._clock.microsecond:06}"
+        return _ts_of(self._clock)
 
-    def _post(self, text: str) -> dict[str, Any]:
-        channel, ts = self._random.choice(list(CHANNELS)), self._ts()
-        self._posted = [*self._posted[-49:], (channel, ts, text)]
-        message = {"type": "message", "channel": channel, "channel_type": "channel", "ts": ts, "event_ts": ts}
-        return {**message, "user": self._random.choice(PEOPLE), "text": text}
+    def _message(self, ts: str, user: str, text: str) -> dict[str, Any]:
+        return {"type": "message", "user": user, "text": text, "ts": ts, "team": TEAM}
+
+    def _own(self, ts: str) -> dict[str, Any]:
+        """What the app posts: it comes back in the list."""
+        return {**self._message(ts, BOT_USER, "Deployed."), "bot_id": BOT, "app_id": APP}
+
+    def _post(self, text: str, **more: str) -> dict[str, Any]:
+        """Post a message and return the event that tells of it."""
+        channel, ts = more.pop("channel", "") or self._random.choice(list(CHANNELS)), self._ts()
+        message = {**self._message(ts, self._random.choice(PEOPLE), text), **more}
+        self._channels.post(channel, message)
+        return {**message, "channel": channel, "channel_type": "channel", "event_ts": ts}
+
+    def _some(self) -> tuple[str, dict[str, Any]]:
+        """A message of somebody of late, and its channel."""
+        channel = self._random.choice(list(CHANNELS))
+        messages = [message for message in self._channels.latest(channel, 10) if message["user"] != BOT_USER]
+        return channel, self._random.choice(messages)
 
     def _mention(self) -> list[SimulatedDelivery]:
         """Told twice: as a message and as a mention."""
@@ -93,16 +140,23 @@ class Simulator:
         twin = {name: value for name, value in message.items() if name != "channel_type"}
         return [self._event(message), self._event({**twin, "type": "app_mention"})]
 
+    def _reply(self) -> list[SimulatedDelivery]:
+        channel, message = self._some()
+        thread = message.get("thread_ts", message["ts"])
+        return [self._event(self._post("On it.", channel=channel, thread_ts=thread))]
+
     def _edit(self) -> list[SimulatedDelivery]:
-        channel, ts, text = self._random.choice(self._posted)
-        now, user = self._ts(), self._random.choice(PEOPLE)
-        after = {"ts": ts, "user": user, "text": f"{text} (edited {now})", "edited": {"user": user, "ts": now}}
+        channel, message = self._some()
+        now, before = self._ts(), dict(message)
+        # The time of an edit is in whole seconds, that of its event is not.
+        edited = {"user": message["user"], "ts": f"{now.partition('.')[0]}.000000"}
+        message |= {"text": f"{message['text'].partition(' (edited')[0]} (edited {now})", "edited": edited}
         event = {"type": "message", "subtype": "message_changed", "channel": channel, "ts": now, "event_ts": now}
-        return [self._event({**event, "message": after, "previous_message": {"ts": ts, "user": user, "text": text}})]
+        return [self._event({**event, "message": dict(message), "previous_message": before})]
 
     def _react(self) -> list[SimulatedDelivery]:
-        channel, ts, _ = self._random.choice(self._posted)
-        item = {"type": "message", "channel": channel, "ts": ts}
+        channel, message = self._some()
+        item = {"type": "message", "channel": channel, "ts": message["ts"]}
         event = {"type": "reaction_added", "user": self._random.choice(PEOPLE), "reaction": "eyes", "item": item}
         return [self._event({**event, "event_ts": self._ts()})]
 
@@ -132,5 +186,10 @@ class Simulator:
         return SimulatedDelivery({"content-type": "application/json"}, orjson.dumps(body))
 
 
+def _ts_of(moment: datetime) -> str:
+    return f"{int(moment.timestamp())}.{moment.microsecond:06}"
+
+
 def _answer(body: dict[str, Any]) -> SimulatedAnswer:
-    return SimulatedAnswer(200, {"content-type": "application/json; charset=utf-8"}, orjson.dumps(body))
+    headers = {"content-type": "application/json; charset=utf-8", "date": email.utils.formatdate(usegmt=True)}
+    return SimulatedAnswer(200, headers, orjson.dumps(body))

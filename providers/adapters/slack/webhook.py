@@ -24,7 +24,6 @@ from providers.verification import Header, HmacScheme
 
 _FORM = "application/x-www-form-urlencoded"
 _MAX_FORM_FIELDS = 50
-_WORD = re.compile(r"[A-Za-z0-9_]{1,60}", re.ASCII)
 _EVENT_ID = re.compile(r"[A-Za-z0-9._-]{1,100}", re.ASCII)
 # Addresses that let anybody who has them answer into the channel for half an hour.
 _REPLY_ADDRESSES = ("response_url", "response_urls")
@@ -76,7 +75,8 @@ class SlackWebhook(Webhook):
                 signal_type=signal_type,
                 ignored_reason=ignored_reason,
                 occurred_at=mapping.occurred_at(body),
-                ordering_key=_ordering_key(signal_type, body),
+                happening=mapping.happening(signal_type, body),
+                ordering_key=mapping.ordering_key(signal_type, body),
                 correlation_id=own_id,
                 credential_revoked=mapping_rules.ends_authorisation(event_type, body),
             )
@@ -107,16 +107,15 @@ def _event_type(body: Document) -> str:
     """Slack's word for it, with the subtype of a message; raises ``UnreadablePayload``."""
     outer = body.text("/type") or ""
     if outer == "event_callback":
-        kind, subtype = body.text("/event/type") or "", body.text("/event/subtype") or ""
-        if not _WORD.fullmatch(kind):
-            raise UnreadablePayload("The event has no type.")
-        return f"{kind}.{subtype}" if kind == mapping_rules.MESSAGE and _WORD.fullmatch(subtype) else kind
+        return mapping_rules.event_name(body)
     if not outer and body.text("/command"):
         return mapping_rules.SLASH_COMMAND
     if not outer and body.text("/ssl_check"):
         return "ssl_check"
     # The names of interactions and of events do not meet; what is only an event may not come without one.
-    if not _WORD.fullmatch(outer) or (outer in mapping_rules.DECLARED and outer not in mapping_rules.INTERACTIONS):
+    if not mapping_rules.WORD.fullmatch(outer) or (
+        outer in mapping_rules.DECLARED and outer not in mapping_rules.INTERACTIONS
+    ):
         raise UnreadablePayload("The body is neither an event, nor a command, nor an interaction.")
     return outer
 
@@ -134,13 +133,3 @@ def _dedupe_key(signal_type: SignalType | None, body: Document, own_id: str, raw
     if signal_type in _ONCE_PER_MESSAGE and channel and message:
         return f"message:{team}:{channel}:{message}"
     return f"event:{team}:{own_id}" if own_id else f"sha256:{hashlib.sha256(raw).hexdigest()}"
-
-
-def _ordering_key(signal_type: SignalType | None, body: Document) -> str:
-    """The message; for what happens to a channel itself, the channel. A command follows from nothing before it."""
-    channel, message = mapping.place(signal_type, body)
-    if signal_type is None or not channel:
-        return ""
-    if message:
-        return f"message:{channel}:{message}"
-    return f"channel:{channel}" if signal_type.startswith("channel_") else ""

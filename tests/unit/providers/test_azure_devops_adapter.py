@@ -45,6 +45,34 @@ def test_the_address_names_an_organisation(base_url: str, good: bool) -> None:
     assert jsonschema_rs.is_valid(ADAPTER.settings_schema, {"base_url": base_url}) is good
 
 
+def test_what_is_polled_is_named_in_the_settings() -> None:
+    places = {"projects": ["Web Shop", "Ops"], "repositories": ["Web Shop/storefront"]}
+    parts = {stream.name: list(stream.partitions(places)) for stream in ADAPTER.streams}
+    assert parts.pop("pushes") == ["Web Shop/storefront"]
+    assert set(map(tuple, parts.values())) == {("Web Shop", "Ops")}
+    assert {stream.name for stream in ADAPTER.streams if stream.enabled_by_default} == set(parts)
+    assert not any(stream.partitions({}) for stream in ADAPTER.streams)
+
+
+@pytest.mark.parametrize(
+    ("settings", "good"),
+    [
+        ({"projects": ["Web Shop", "6ce954b1-ce1f-45d1-b94d-e6bf2464ba2c"]}, True),
+        ({"projects": ["../secrets"]}, False),
+        ({"projects": ["a?x=1"]}, False),
+        ({"repositories": ["Web Shop/storefront"]}, True),
+        ({"repositories": ["storefront"]}, False),
+        ({"repositories": ["a/b/c"]}, False),
+        ({"streams": ["work_items", "pushes"]}, True),
+        ({"streams": ["votes"]}, False),
+    ],
+    ids=str,
+)
+def test_settings_name_projects_repositories_and_streams(settings: dict[str, Any], good: bool) -> None:
+    whole = {"base_url": "https://dev.azure.com/acme", **settings}
+    assert jsonschema_rs.is_valid(ADAPTER.settings_schema, whole) is good
+
+
 @pytest.mark.parametrize(
     ("credential", "good"),
     [({"token": "x"}, True), ({"access_token": "x"}, True), ({"token": "x", "access_token": "y"}, False), ({}, False)],

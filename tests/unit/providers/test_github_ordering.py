@@ -66,10 +66,11 @@ def test_body_that_names_no_entity_has_no_key(event_type: str, body: dict[str, A
 
 def test_polled_items_have_the_key_of_the_webhook() -> None:
     item = Document({"number": 12, "repository_url": "https://api.github.com/repos/acme/web", "pull_request": {}})
-    polled = IssueStream().payload(item, "pull_request.updated", "acme/web")
+    repository = {"repository": {"full_name": "acme/web"}}
+    polled = IssueStream().payload(item, "pull_request.updated") | repository
     assert ordering_key("pull_request.updated", Document(polled)) == "item:acme/web:12"
     comment = Document({"issue_url": "https://api.github.com/repos/acme/web/issues/12"})
-    polled = IssueCommentStream().payload(comment, "issue_comment.created", "acme/web")
+    polled = IssueCommentStream().payload(comment, "issue_comment.created") | repository
     assert ordering_key("issue_comment.created", Document(polled)) == "item:acme/web:12"
 
 

@@ -14,7 +14,7 @@ from providers.adapters.jira.adapter import JiraAdapter
 from providers.adapters.jira.polling import IssuesStream
 from providers.adapters.jira.simulator import Simulator
 from providers.client import ProviderClient
-from providers.errors import ProviderFault, Rejected
+from providers.errors import ProviderFault, Rejected, StaleMark
 from providers.outbound import OutboundPolicy
 from providers.simulation import SimulatedAnswer
 from providers.spi import Page, ProviderEvent, WebhookRequest, Window
@@ -72,6 +72,14 @@ def _client(url: str, credential: dict[str, str] | None = None) -> ProviderClien
     return ProviderClient(config, OutboundPolicy.parse(["127.0.0.1"]))
 
 
+def iso(moment_ms: int) -> str:
+    return (START + timedelta(milliseconds=moment_ms - START_MS)).isoformat()
+
+
+def under_way(token: str) -> dict[str, Any]:
+    return {"watermark": iso(START_MS), "since": iso(START_MS), "floor": iso(START_MS), "mark": token}
+
+
 def keys(page: Page) -> list[str]:
     return [event.dedupe_key for event in page.events]
 
@@ -101,31 +109,32 @@ def test_a_project_key_can_never_become_syntax() -> None:
 def test_the_watermark_moves_with_the_last_page_only() -> None:
     first, second = found(1, START_MS + MINUTE), found(2, START_MS + 2 * MINUTE)
     with scripted(result(first, token="p2"), result(second)) as asking:
-        page = asking.page({"watermark": START_MS})
+        page = asking.page({"watermark": iso(START_MS)})
         assert page.more
-        assert page.position["watermark"] == START_MS
+        assert page.position["watermark"] == iso(START_MS)
         last = asking.page(page.position)
-    assert (last.more, last.position) == (False, {"watermark": START_MS + 2 * MINUTE})
+    assert (last.more, last.position) == (False, {"watermark": iso(START_MS + 2 * MINUTE)})
     assert asking.asked[1] == {**asking.asked[0], "nextPageToken": "p2"}
 
 
 def test_the_newest_issue_counts_though_it_came_on_an_earlier_page() -> None:
     with scripted(result(found(1, START_MS + 9 * MINUTE), token="p2"), result(found(2, START_MS + MINUTE))) as asking:
         last = asking.page(asking.page({}).position)
-    assert last.position == {"watermark": START_MS + 9 * MINUTE}
+    assert last.position == {"watermark": iso(START_MS + 9 * MINUTE)}
 
 
 def test_each_run_reads_five_minutes_again_but_nothing_before_its_window() -> None:
     with scripted(result(), result()) as asking:
-        asking.page({"watermark": START_MS + 60 * MINUTE})
+        asking.page({"watermark": iso(START_MS + 60 * MINUTE)})
+        # As it was kept before.
         asking.page({"watermark": START_MS + 2 * MINUTE})
     assert [query["jql"].split()[2] for query in asking.asked] == [str(START_MS + 55 * MINUTE), str(START_MS)]
 
 
 def test_a_quiet_run_leaves_the_watermark_where_it_was() -> None:
     with scripted(result()) as asking:
-        page = asking.page({"watermark": START_MS + 60 * MINUTE})
-    assert (page.events, page.more, page.position) == ([], False, {"watermark": START_MS + 60 * MINUTE})
+        page = asking.page({"watermark": iso(START_MS + 60 * MINUTE)})
+    assert (page.events, page.more, page.position) == ([], False, {"watermark": iso(START_MS + 60 * MINUTE)})
 
 
 def test_what_is_read_again_has_the_same_keys() -> None:
@@ -174,11 +183,24 @@ def test_a_backfill_asks_for_what_was_made_or_changed_in_its_window_and_tells_no
 
 
 def test_a_dead_page_token_begins_the_run_again() -> None:
-    position = {"watermark": START_MS, "since": START_MS, "token": "dead", "newest": START_MS}
     with scripted(SimulatedAnswer(400, {}, b"{}"), result(found(1, START_MS + MINUTE), token="p2")) as asking:
-        page = asking.page(position)
+        page = asking.page(under_way("dead"))
+        assert (page.more, page.events) == (True, ())
+        page = asking.page(page.position)
     assert [query.get("nextPageToken") for query in asking.asked] == ["dead", None]
-    assert (page.more, page.position["token"]) == (True, "p2")
+    assert (page.more, page.position["mark"]) == (True, "p2")
+
+
+def test_tokens_that_keep_dying_are_an_error_that_says_where_to_begin_again() -> None:
+    answers = [SimulatedAnswer(400, {}, b"{}"), result(found(1, START_MS + MINUTE), token="p2")] * 4
+    with scripted(*answers[:7]) as asking:
+        position = under_way("dead")
+        for _ in range(6):
+            position = asking.page(position).position
+        with pytest.raises(StaleMark) as caught:
+            asking.page(position)
+    assert "mark" not in caught.value.position
+    assert caught.value.position["since"] == iso(START_MS)
 
 
 def test_a_refused_query_is_an_error_and_not_no_events() -> None:
@@ -198,7 +220,7 @@ def test_a_refused_query_is_an_error_and_not_no_events() -> None:
 )
 def test_an_answer_that_cannot_be_one_is_the_providers_fault(answer: SimulatedAnswer) -> None:
     with scripted(answer) as asking, pytest.raises(ProviderFault):
-        asking.page({"watermark": START_MS, "since": START_MS, "token": "p1", "newest": START_MS})
+        asking.page(under_way("p1"))
 
 
 def test_links_of_polled_issues_lead_to_the_given_site() -> None:
@@ -247,7 +269,8 @@ def test_issues_that_change_while_a_run_pages_are_not_lost() -> None:
 def test_every_version_that_is_polled_was_told_by_webhook_under_the_same_name() -> None:
     simulator = Simulator(seed=12, faults=False)
     with simulated(simulator) as page_at:
-        position, before = {}, set()
+        position: dict[str, Any] = {}
+        before: set[str] = set()
         while True:
             page = page_at(position)
             before |= set(keys(page))

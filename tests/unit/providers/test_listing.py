@@ -10,6 +10,7 @@ import pytest
 
 from providers.canonical import JSON
 from providers.client import ClientConfig, ProviderClient
+from providers.listing import Order
 from providers.outbound import OutboundPolicy
 from providers.spi import Page, Window
 from tests.contract.provider_server import Server, serving
@@ -83,3 +84,21 @@ def test_a_quiet_list_is_one_request_where_it_fits_a_page(stream: RowStream) -> 
         before = source.requests
         reader.run()
         assert source.requests - before == 1
+
+
+@pytest.mark.parametrize("stream", [way for way in WAYS if way.order is not Order.NONE], ids=lambda stream: stream.name)
+def test_what_was_told_long_ago_is_not_told_again_by_a_quiet_list(stream: RowStream) -> None:
+    """Events are kept for a time only; what is read again after that would count as new."""
+    source = ShiftingSource(5)
+    with serving(source.handle) as server:
+        reader = Reader(stream, server)
+        reader.run()
+        for _ in range(3):
+            source.weeks_pass()
+            reader.run()
+        reader.told.clear()
+        reader.run()
+        assert reader.told == []
+        source.much_later()
+        reader.run()
+        assert len(reader.told) == 1

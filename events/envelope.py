@@ -51,7 +51,7 @@ def seal(event: AdapterEvent, signal: Signal, *, api_version: str) -> dict[str, 
     }
     resource = {name: getattr(signal.resource, name) for name in signal.resource.__dataclass_fields__}
     envelope = {
-        "signal_id": str(signal_id(event.connection_id, event.dedupe_key)),
+        "signal_id": str(event.signal_id or signal_id(event.connection_id, event.dedupe_key)),
         "tenant_id": event.tenant_id,
         "environment": settings.ENVIRONMENT,
         "producer_id": str(event.connection_id),

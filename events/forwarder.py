@@ -6,7 +6,6 @@ PM-3 answers 200 even if it took nothing, so each result is read. Its calls take
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -14,13 +13,11 @@ from typing import Any, Literal, Protocol
 import orjson
 import requests
 from django.conf import settings
-from requests.adapters import HTTPAdapter
-from urllib3.util.retry import Retry
 
-from connections.platform import platform_headers
+from connections.platform import platform_headers, platform_session
 from events.envelope import SCHEMA_VERSION
 from events.mapping import Sealed
-from providers.answers import AnswerTooLarge, PlainSession, read_body
+from providers.answers import AnswerTooLarge, read_body
 from providers.document import parse_json
 from providers.redaction import redact_text
 
@@ -140,7 +137,7 @@ class Pm3Forwarder:
 
     def _call(self, method: str, path: str, tenant_id: str, body: bytes) -> _Answer:
         try:
-            with _session().request(
+            with platform_session().request(
                 method,
                 self._base_url + path,
                 data=body,
@@ -201,18 +198,3 @@ def _told(value: Any, limit: int) -> str:
     """Their words as we may keep them: redacted, short, and without NUL, which the database cannot hold."""
     text = "" if value is None else str(value)
     return redact_text(text[: 10 * limit].replace("\x00", ""))[:limit]
-
-
-_local = threading.local()
-
-
-def _session() -> requests.Session:
-    """One pooled session a thread. Only unopened connections are retried; the rest is the outbox's business."""
-    session: requests.Session | None = getattr(_local, "session", None)
-    if session is None:
-        session = _local.session = PlainSession()
-        session.trust_env = False
-        adapter = HTTPAdapter(max_retries=Retry(total=1, connect=1, read=0, redirect=0, status=0, other=0))
-        session.mount("http://", adapter)
-        session.mount("https://", adapter)
-    return session

@@ -16,10 +16,10 @@ EVENTS = Counter(
 _KNOWN = frozenset(SignalType)
 
 
-def count_stored(provider_id: str, tenant_id: str, source: str, signal_type: str) -> None:
-    """One event more. A type handed in through the API is not a label: anybody could make up new ones."""
+def count_stored(provider_id: str, tenant_id: str, source: str, signal_type: str, number: int = 1) -> None:
+    """So many events more. A type handed in through the API is not a label: anybody could make up new ones."""
     label = signal_type if signal_type in _KNOWN else "other" if signal_type else "ignored"
-    _child(provider_id, tenant_id, str(source), label).inc()
+    _child(provider_id, tenant_id, str(source), label).inc(number)
 
 
 @lru_cache(maxsize=4096)

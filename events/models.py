@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 from connections.models import IntegrationConnection
 from connections.tenancy import TenantManager, TenantQuerySet
 from events.compression import unpack
+from events.gap_models import DeliveryGap as DeliveryGap
 from providers.models import IntegrationProvider
 
 
@@ -165,6 +166,9 @@ class SpentSignature(models.Model):
         IntegrationConnection, on_delete=models.CASCADE, db_index=False, related_name="+", help_text="Whose."
     )
     signature_hash = models.BinaryField(max_length=32, help_text="SHA-256 of the verified signature.")
+    delivery_id = models.CharField(
+        max_length=200, blank=True, db_default="", help_text="The provider's id of the delivery; empty if it has none."
+    )
     received_at = models.DateTimeField(db_default=Now(), db_index=True, help_text="PostgreSQL's clock.")
 
     class Meta:
@@ -172,6 +176,11 @@ class SpentSignature(models.Model):
         verbose_name = "spent signature"
         constraints = [
             models.UniqueConstraint(fields=["connection", "signature_hash"], name="signature_spent_once"),
+        ]
+        indexes = [
+            models.Index(
+                fields=["connection", "delivery_id"], condition=~models.Q(delivery_id=""), name="signature_of_delivery"
+            ),
         ]
 
     def __str__(self) -> str:

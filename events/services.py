@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+from operator import itemgetter
 from typing import Any
 
 import structlog
@@ -16,6 +19,7 @@ from django.db import models, transaction
 from django.db.models.functions import Now
 
 from connections.models import IntegrationConnection
+from events.bulk_insert import insert_many
 from events.compression import pack_text
 from events.envelope import signal_id
 from events.mapping import build_envelope
@@ -61,29 +65,42 @@ def record(
     """
     if not events:
         return Recorded((), 0)
-    common = {"registration_id": registration_id, "proof": proof}
-    told = [{**_values(connection, event, source), **common} for event in events]
-    if len(told) == 1 and database.vendor == "postgresql":
-        inserted = [told[0]["event_id"]] if insert_one({**told[0], "signature_hash": signature_hash}) else []
-    else:
-        inserted = _store(connection.pk, told, signature_hash)
+    common = {
+        "connection_id": connection.pk,
+        "tenant_id": connection.tenant_id,
+        "provider_id": connection.provider_id,
+        "source": source.value,
+        "registration_id": registration_id,
+        "proof": proof,
+    }
+    # Unique keys are taken in one order by everybody: two overlapping pages cannot wait for each other.
+    told = sorted((_values(connection.pk, event) for event in events), key=itemgetter("dedupe_key"))
+    inserted = _store(common, told, signature_hash)
     stored = set(inserted)
-    for values in told:
-        if values["event_id"] in stored:
-            count_stored(connection.provider_id, connection.tenant_id, source, values["signal_type"])
+    kinds = Counter(values["signal_type"] for values in told if values["event_id"] in stored)
+    for signal_type, number in kinds.items():
+        count_stored(connection.provider_id, connection.tenant_id, source, signal_type, number)
     return Recorded(tuple(inserted), len(told) - len(inserted))
 
 
-def _store(connection_id: uuid.UUID, told: list[dict[str, Any]], signature_hash: bytes | None) -> list[uuid.UUID]:
-    # Unique keys are taken in one order by everybody: two overlapping pages cannot wait for each other.
-    rows = sorted((AdapterEvent(**values) for values in told), key=lambda row: row.dedupe_key)
-    if database.vendor == "postgresql" and signature_hash is None and len(rows) <= _ROWS_A_STATEMENT:
+def _store(common: dict[str, Any], told: list[dict[str, Any]], signature_hash: bytes | None) -> Sequence[uuid.UUID]:
+    if database.vendor == "postgresql" and len(told) == 1:
+        return [told[0]["event_id"]] if insert_one({**common, **told[0], "signature_hash": signature_hash}) else []
+    if database.vendor == "postgresql" and signature_hash is None:
         # A single statement is its own transaction; an explicit one would cost a quarter of the throughput.
-        return _insert(rows, tallied=True)
+        return insert_many(common, told)
+    rows = [AdapterEvent(**common, **values) for values in told]
     with transaction.atomic():
         inserted = _insert_all(rows) if signature_hash is None else _insert_signed(rows, signature_hash)
-        tally(connection_id, received=len(rows), duplicate=len(rows) - len(inserted))
+        tally(common["connection_id"], received=len(rows), duplicate=len(rows) - len(inserted))
     return inserted
+
+
+def hold_back(event_ids: Sequence[uuid.UUID], seconds: int) -> None:
+    """Deliver new events that another road may tell as well only after so long, so that one that says more can come."""
+    AdapterEvent.objects.filter(pk__in=event_ids, delivery_status=DeliveryStatus.PENDING).exclude(happening="").update(
+        next_attempt_at=Now() + timedelta(seconds=seconds)
+    )
 
 
 def replay(queryset: AdapterEventQuerySet, *, actor: str) -> int:
@@ -128,12 +145,13 @@ def is_known(connection_id: uuid.UUID, signature_hash: bytes) -> bool:
     return AdapterEvent.objects.filter(**same).exists() or SpentSignature.objects.filter(**same).exists()
 
 
-def spend(connection_id: uuid.UUID, signature_hash: bytes) -> None:
-    """Remember the signature of a delivery that told nothing new, unless an event carries it."""
+def spend(connection_id: uuid.UUID, signature_hash: bytes, delivery_id: str = "") -> None:
+    """Remember the signature of a delivery that told nothing new, and its id, unless an event carries it."""
     if not is_known(connection_id, signature_hash):
-        SpentSignature.objects.bulk_create(
-            [SpentSignature(connection_id=connection_id, signature_hash=signature_hash)], ignore_conflicts=True
+        spent = SpentSignature(
+            connection_id=connection_id, signature_hash=signature_hash, delivery_id=_text(delivery_id, 200)
         )
+        SpentSignature.objects.bulk_create([spent], ignore_conflicts=True)
 
 
 def tally(connection_id: uuid.UUID, *, received: int, duplicate: int) -> None:
@@ -141,17 +159,13 @@ def tally(connection_id: uuid.UUID, *, received: int, duplicate: int) -> None:
     IntakeTally.objects.create(connection_id=connection_id, received=received, duplicate=duplicate)
 
 
-def _values(connection: IntegrationConnection, event: ProviderEvent, source: Source) -> dict[str, Any]:
-    """The row of one event, by column; what is not named here has its default."""
+def _values(connection_id: uuid.UUID, event: ProviderEvent) -> dict[str, Any]:
+    """The row of one event, by column; what is neither here nor the same for all has its default."""
     becomes_signal = event.signal_type is not None
     dedupe_key = _key(event.dedupe_key)
     return {
         "event_id": uuid6.uuid7(),
-        "connection_id": connection.pk,
-        "tenant_id": connection.tenant_id,
-        "provider_id": connection.provider_id,
         "provider_event_type": _text(event.event_type, 120),
-        "source": source.value,
         "dedupe_key": dedupe_key,
         "happening": _key(event.happening),
         "ordering_key": _key(event.ordering_key),
@@ -160,7 +174,7 @@ def _values(connection: IntegrationConnection, event: ProviderEvent, source: Sou
         "payload": pack_text(redacted_json(event.payload, emails=settings.REDACT_EMAILS)),
         "delivery_status": (DeliveryStatus.PENDING if becomes_signal else DeliveryStatus.IGNORED).value,
         "ignored_reason": _text(event.ignored_reason, 200),
-        "signal_id": signal_id(connection.pk, dedupe_key) if becomes_signal else None,
+        "signal_id": signal_id(connection_id, dedupe_key) if becomes_signal else None,
         "signal_type": str(event.signal_type) if event.signal_type else "",
     }
 
@@ -192,6 +206,8 @@ def _insert_all(rows: list[AdapterEvent]) -> list[uuid.UUID]:
 
 def _storable(value: str) -> str:
     # PostgreSQL text holds neither NUL nor a lone surrogate, and the value comes from outside.
+    if value.isascii() and "\x00" not in value:
+        return value
     return value.replace("\x00", "").encode("utf-8", "replace").decode()
 
 
@@ -215,11 +231,8 @@ _FIELDS = [f for f in AdapterEvent._meta.concrete_fields if f.db_default is mode
 _COLUMNS = [str(f.column) for f in _FIELDS]
 
 
-def _insert(rows: list[AdapterEvent], *, tallied: bool = False) -> list[uuid.UUID]:
-    """Insert and return the ids that were not there before (the ORM cannot return them).
-
-    ``tallied``: the same statement notes what came in, so that rows and tallies cannot part.
-    """
+def _insert(rows: list[AdapterEvent]) -> list[uuid.UUID]:
+    """Insert and return the ids that were not there before (the ORM cannot return them)."""
     quote = database.ops.quote_name
     row_marks = f"({', '.join(['%s'] * len(_FIELDS))})"
     columns = ", ".join(quote(column) for column in _COLUMNS)
@@ -228,13 +241,6 @@ def _insert(rows: list[AdapterEvent], *, tallied: bool = False) -> list[uuid.UUI
         f"VALUES {', '.join([row_marks] * len(rows))} ON CONFLICT DO NOTHING RETURNING event_id"
     )
     values = [f.get_db_prep_save(getattr(row, f.attname), database) for row in rows for f in _FIELDS]
-    if tallied:
-        sql = (
-            f"WITH stored AS ({sql}), noted AS (INSERT INTO intake_tallies "  # noqa: S608 - as above
-            "(connection_id, received, duplicate) SELECT %s, %s, %s - COUNT(*) FROM stored) "
-            "SELECT event_id FROM stored"
-        )
-        values += [rows[0].connection_id, len(rows), len(rows)]
     with database.cursor() as cursor:
         cursor.execute(sql, values)
         return [key if isinstance(key, uuid.UUID) else uuid.UUID(key) for (key,) in cursor.fetchall()]

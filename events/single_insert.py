@@ -24,7 +24,7 @@ from psycopg.pq.abc import PGresult
 from events.models import AdapterEvent
 
 # What a caller gives, with its type; the rest of the row is the same for all.
-_GIVEN = {
+GIVEN = {
     "event_id": "uuid", "connection_id": "uuid", "tenant_id": "text", "provider_id": "text",
     "provider_event_type": "text", "source": "text", "dedupe_key": "text", "signature_hash": "bytea",
     "happening": "text", "ordering_key": "text", "correlation_id": "text", "occurred_at": "timestamptz",
@@ -35,12 +35,15 @@ _GIVEN = {
 _UNKNOWN, _KNOWN = b"26000", b"42P05"  # invalid_sql_statement_name, duplicate_prepared_statement
 
 
-def _statement(marks: Mapping[str, sql.Composable]) -> str:
+def column_values(marks: Mapping[str, sql.Composable]) -> dict[str, sql.Composable]:
+    """What a new row has in each column: a mark, or the column's default. Columns PostgreSQL fills are left out."""
     fields = [f for f in AdapterEvent._meta.concrete_fields if f.db_default is models.NOT_PROVIDED]
     blank = AdapterEvent()
-    values: dict[str, sql.Composable] = {
-        str(f.column): marks.get(str(f.column), sql.Literal(getattr(blank, f.attname))) for f in fields
-    }
+    return {str(f.column): marks.get(str(f.column), sql.Literal(getattr(blank, f.attname))) for f in fields}
+
+
+def _statement(marks: Mapping[str, sql.Composable]) -> str:
+    values = column_values(marks)
     statement = sql.SQL(
         "WITH stored AS (INSERT INTO adapter_events ({}) SELECT {} WHERE NOT EXISTS (SELECT FROM spent_signatures "
         "WHERE connection_id = {} AND signature_hash = {}) ON CONFLICT DO NOTHING RETURNING event_id), "
@@ -58,16 +61,14 @@ def _statement(marks: Mapping[str, sql.Composable]) -> str:
     ).as_string()
 
 
-_BY_CURSOR = _statement(
-    {name: sql.SQL(f"{sql.Placeholder(name).as_string()}::{kind}") for name, kind in _GIVEN.items()}
-)
+_BY_CURSOR = _statement({name: sql.SQL(f"{sql.Placeholder(name).as_string()}::{kind}") for name, kind in GIVEN.items()})
 _NUMBERED: dict[str, sql.Composable] = {
-    name: sql.SQL(f"${number}::{kind}") for number, (name, kind) in enumerate(_GIVEN.items(), 1)
+    name: sql.SQL(f"${number}::{kind}") for number, (name, kind) in enumerate(GIVEN.items(), 1)
 }
 _PREPARED = _statement(_NUMBERED).encode()
 # Behind a pooler, a session may know the statement of another release; that one has another name.
 _NAME = b"store_one_event_" + hashlib.sha256(_PREPARED).hexdigest()[:16].encode()
-_FORMATS = [Format.BINARY if kind in ("bytea", "uuid") else Format.TEXT for kind in _GIVEN.values()]
+_FORMATS = [Format.BINARY if kind in ("bytea", "uuid") else Format.TEXT for kind in GIVEN.values()]
 _ready: weakref.WeakSet[psycopg.Connection[Any]] = weakref.WeakSet()
 
 
@@ -85,7 +86,7 @@ def insert_one(values: Mapping[str, Any]) -> bool:
             cursor.execute(_BY_CURSOR, values)
             return cursor.fetchone() is not None
     with wrapper.wrap_database_errors:
-        return _execute(connection, [_sent(values[name]) for name in _GIVEN])
+        return _execute(connection, [_sent(values[name]) for name in GIVEN])
 
 
 def _execute(connection: psycopg.Connection[Any], values: list[Any]) -> bool:

@@ -233,7 +233,7 @@ def _store(
             presented += len(events)
             if events and not recorded.new:
                 if verified.fingerprint is not None:
-                    spend(owner.pk, verified.fingerprint)
+                    spend(owner.pk, verified.fingerprint, events[0].correlation_id)
                 if door.connection is None:
                     # Asked for again because of another owner, or sent by whoever captured it.
                     give_back(owner, len(events))

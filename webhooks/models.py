@@ -14,6 +14,10 @@ from connections.tenancy import TenantManager
 from events.compression import unpack
 from providers.models import IntegrationProvider
 from webhooks.reasons import explained
+from webhooks.repair_models import IngressClock as IngressClock
+from webhooks.repair_models import IngressOutage as IngressOutage
+from webhooks.repair_models import MissedDelivery as MissedDelivery
+from webhooks.repair_models import WatchedHook as WatchedHook
 
 
 class RegistrationStatus(models.TextChoices):
@@ -112,6 +116,11 @@ class WebhookRegistration(models.Model):
         db_default="",
         help_text="Why the provider's side is not as it should be, in words to act on.",
     )
+    reconcile_at = models.DateTimeField(
+        db_default=Now(),
+        help_text="When its hooks and their ledgers are looked at next. While a worker does: when its lease ends.",
+    )
+    reconcile_token = models.UUIDField(null=True, blank=True, editable=False, help_text="Fencing token of the worker.")
     last_received_at = models.DateTimeField(null=True, blank=True, help_text="Last verified delivery, to the minute.")
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -127,7 +136,13 @@ class WebhookRegistration(models.Model):
                 fields=["hook_retry_at"],
                 condition=models.Q(hook_retry_at__isnull=False),
                 name="registration_hooks_left",
-            )
+            ),
+            # Only doors whose hooks were made through the provider's API have anything to be looked at.
+            models.Index(
+                fields=["reconcile_at"],
+                condition=models.Q(status__in=["pending", "active"]) & ~models.Q(provider_hooks={}),
+                name="registration_to_reconcile",
+            ),
         ]
 
     def __str__(self) -> str:

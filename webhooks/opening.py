@@ -33,6 +33,9 @@ def opened(door: Door, verified: Verified) -> None:
         for name, value in changes.items():
             setattr(registration, name, value)
     connection = door.connection
+    if connection is not None and "last_received_at" in changes:
+        # Polling is slower where webhooks arrive.
+        IntegrationConnection.objects.filter(pk=connection.pk).update(last_webhook_at=now)
     if connection is not None and connection.status == ConnectionStatus.PENDING_VERIFICATION:
         _prove(door, connection, now)
 

@@ -1,4 +1,4 @@
-"""What beat and workers run for webhooks. Messages carry nothing: due rows and declared key sets are the queue."""
+"""What beat and workers run for webhooks. Messages carry ids and a lease, or nothing: due rows are the queue."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ from collections.abc import Callable
 
 from celery import shared_task
 
+from events.gaps import forget_losses, purge_gaps
+from webhooks import ingress, reconciliation
 from webhooks.evidence import PURGED_A_BATCH, purge_evidence, purge_quarantine
+from webhooks.hook_standing import end_trouble
 from webhooks.hook_upkeep import settle_due
 from webhooks.published_keys import refresh_published_keys as refresh
+from webhooks.repair_lease import claim_due
 
 PURGE_RUN_SECONDS = 30.0
+OUTAGE_RUN_SECONDS = 20.0
+_PURGES = (purge_evidence, purge_quarantine, purge_gaps, forget_losses, end_trouble, ingress.purge_outages)
 
 
 @shared_task(name="webhooks.refresh_published_keys")
@@ -26,10 +32,29 @@ def settle_hooks() -> int:
     return settle_due()
 
 
+@shared_task(name="webhooks.reconcile_due_doors")
+def reconcile_due_doors() -> int:
+    """Claim doors whose hooks are to be looked at, and hand them to the workers."""
+    return reconciliation.hand_over(claim_due(reconciliation.DOORS_A_TICK))
+
+
+@shared_task(name="webhooks.reconcile_doors")
+def reconcile_doors(registration_ids: list[str], token: str) -> int:
+    """Look after the hooks of the claimed doors of one message, and compare the providers' ledgers."""
+    return reconciliation.run_message(registration_ids, token)
+
+
+@shared_task(name="webhooks.watch_ingress")
+def watch_ingress() -> int:
+    """Notice that no web process runs, and go on noting what that means for each connection."""
+    ingress.notice_silence()
+    return ingress.tell_connections(OUTAGE_RUN_SECONDS)
+
+
 @shared_task(name="webhooks.purge")
 def purge() -> int:
-    """Remove refusals and unread deliveries that are past their age."""
-    return sum(_until_done(batch, PURGED_A_BATCH, PURGE_RUN_SECONDS) for batch in (purge_evidence, purge_quarantine))
+    """Remove refusals, unread deliveries, gaps and outages that are past their age."""
+    return sum(_until_done(batch, PURGED_A_BATCH, PURGE_RUN_SECONDS) for batch in _PURGES)
 
 
 def _until_done(batch: Callable[[], int], full: int, seconds: float) -> int:

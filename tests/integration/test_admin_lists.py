@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from actions.models import NormalisedAction
 from connections import history
-from connections.models import ConnectionHistory, ConnectionStatus, IntegrationConnection
+from connections.models import ConnectionHistory, ConnectionStatus, Incident, IntegrationConnection
 from events.models import AdapterEvent, DeliveryAttempt, DeliveryStatus, Source
 from integration_adapters.roles import AUDITOR, OPERATOR
 from polling.models import Backfill, PollingCursor
@@ -32,6 +32,7 @@ from tests.factories import (
     make_registration,
     make_rejection,
 )
+from tests.incidents import trouble
 from tests.staff import list_of, operator, page_of, signed_in
 from webhooks.models import QuarantinedDelivery, RejectedDelivery, WebhookRegistration
 
@@ -86,6 +87,11 @@ def make_attempt(connection: IntegrationConnection) -> DeliveryAttempt:
     )
 
 
+def make_incident(connection: IntegrationConnection) -> Incident:
+    trouble(connection)
+    return Incident.objects.latest("incident_id")
+
+
 MAKERS: dict[type[Model], Callable[[IntegrationConnection], Model]] = {
     IntegrationConnection: lambda row: row,
     WebhookRegistration: lambda row: make_registration(row)[0],
@@ -97,8 +103,10 @@ MAKERS: dict[type[Model], Callable[[IntegrationConnection], Model]] = {
     DeliveryAttempt: make_attempt,
     NormalisedAction: make_action,
     ConnectionHistory: make_history,
+    Incident: make_incident,
 }
 EVIDENCE = [
+    Incident,
     AdapterEvent,
     DeliveryAttempt,
     NormalisedAction,
@@ -198,7 +206,7 @@ def test_lists_filter_by_connection_and_a_broken_id_finds_nothing(model: type[Mo
 
 @pytest.mark.parametrize(
     "model",
-    [IntegrationConnection, WebhookRegistration, PollingCursor, Backfill, AdapterEvent, NormalisedAction],
+    [IntegrationConnection, WebhookRegistration, PollingCursor, Backfill, AdapterEvent, NormalisedAction, Incident],
     ids=lambda model: model._meta.model_name,
 )
 def test_lists_filter_by_provider(model: type[Model]) -> None:

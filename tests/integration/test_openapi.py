@@ -26,6 +26,7 @@ from events.envelope import envelope_schema
 from integration_adapters.wsgi import application
 from tests.api import token_of
 from tests.factories import ACME, make_action, make_connection, make_event, make_registration
+from tests.integration.test_admin_lists import make_backfill
 
 COMMITTED = Path(deployment.BASE_DIR) / "openapi.yaml"
 DOCUMENT = yaml.safe_load(COMMITTED.read_text(encoding="utf-8"))
@@ -95,6 +96,7 @@ def values(db: None, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         "registration_id": str(registration.pk),
         "event_id": str(make_event(connection).pk),
         "action_id": str(make_action(connection).pk),
+        "backfill_id": str(make_backfill(connection).pk),
         "provider_id": "fake",
         "connection_token": token,
     }

@@ -20,6 +20,7 @@ from connections.models import IntegrationConnection
 from connections.tenancy import SERVICE, TENANT_ADMIN, TENANT_READER
 from tests.api import client_of, error_of
 from tests.factories import ACME, GLOBEX, STRANGER, make_action, make_connection, make_event, make_registration
+from tests.integration.test_admin_lists import make_backfill
 
 pytestmark = pytest.mark.django_db
 
@@ -88,11 +89,13 @@ class Belongings:
         self.registration, _, _ = make_registration(self.connection)
         self.event = make_event(self.connection)
         self.action = make_action(self.connection)
+        self.backfill = make_backfill(self.connection)
         self.ids = {
             "connection_id": self.connection.pk,
             "registration_id": self.registration.pk,
             "event_id": self.event.pk,
             "action_id": self.action.pk,
+            "backfill_id": self.backfill.pk,
             "provider_id": "fake",
         }
 

@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.safestring import SafeString
 
-from connections.admin import ConnectionAdmin, HistoryInline
+from connections.admin import ConnectionAdmin, HistoryInline, IncidentInline
 from connections.models import ConnectionStatus, IntegrationConnection
 from events.ledger import ledger
 from events.ledger_display import ledger_line
@@ -34,7 +34,7 @@ def _may_poll(connection: IntegrationConnection) -> bool:
 class ConnectionConsole(ConnectionAdmin):
     """A connection with its ways in: what they add to its page comes from apps it may not know."""
 
-    inlines = (RegistrationInline, CursorInline, BackfillInline, HistoryInline)  # type: ignore[assignment]
+    inlines = (RegistrationInline, CursorInline, BackfillInline, IncidentInline, HistoryInline)  # type: ignore[assignment]
     actions = ("verify", "poll", "suspend", "resume")
     actions_row = ("verify", "poll", "suspend", "resume")
     actions_detail = (

@@ -13,9 +13,7 @@ from django.core.management.base import BaseCommand, SystemCheckError
 # Neighbours this version has no client for, and what is done instead.
 NOT_SERVED = {
     "KMS_SERVICE_URL": "secrets are kept encrypted in the database",
-    "BUDGET_SERVICE_URL": "budgets are counted in Redis",
     "ERIS_SERVICE_URL": "operations are recorded in the history of connections",
-    "ALERTING_SERVICE_URL": "incidents are found in health, logs and metrics",
 }
 
 

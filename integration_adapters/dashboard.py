@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
-from connections.models import ConnectionStatus, IntegrationConnection
+from connections.models import ConnectionStatus, Incident, IncidentStatus, IntegrationConnection
 from events.conservation import conservation
 from events.ledger_display import ledger_line
 from events.models import UNDELIVERED, AdapterEvent, DeliveryStatus, LedgerCheck
@@ -51,6 +51,8 @@ def add_figures(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]
         context["broken"] = _few(
             IntegrationConnection.objects.filter(status=ConnectionStatus.ERROR).select_related("provider")
         )
+    if request.user.has_perm("connections.view_incident"):
+        context["incidents"] = _few(Incident.objects.filter(status=IncidentStatus.OPEN).select_related("connection"))
     if request.user.has_perm("polling.view_pollingcursor"):
         context["failing"] = _few(
             PollingCursor.objects.filter(active=True, consecutive_failures__gt=0).select_related("connection")

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import REGISTRY, GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from connections.models import IntegrationConnection
+from connections.models import Incident, IncidentStatus, IntegrationConnection
 from events.conservation import oldest_check, unaccounted_by_provider
 from events.models import UNDELIVERED, AdapterEvent
 from providers.models import IntegrationProvider
@@ -51,7 +51,23 @@ class StateCollector:
         rows = IntegrationConnection.objects.present().order_by().values_list("provider_id", "status")
         for provider_id, status, count in rows.annotate(Count("connection_id")):
             connections.add_metric([provider_id, status], count)
-        yield from (backlog, lag, connections, *_conservation(now))
+        yield from (backlog, lag, connections, *_incidents(), *_conservation(now))
+
+
+def _incidents() -> Iterator[GaugeMetricFamily]:
+    found = GaugeMetricFamily("integration_incidents_open", "Incidents that are open.", labels=["provider", "cause"])
+    rows = (
+        Incident.objects.filter(status=IncidentStatus.OPEN).order_by().values_list("connection__provider_id", "cause")
+    )
+    for provider_id, cause, number in rows.annotate(Count("incident_id")):
+        found.add_metric([provider_id, cause], number)
+    yield found
+    untold = Incident.objects.filter(next_attempt_at__isnull=False).exclude(last_send_error="")
+    yield GaugeMetricFamily(
+        "integration_incidents_untold",
+        "Incidents of which the alerting service does not know what it should, after a message that was not taken.",
+        value=untold.count(),
+    )
 
 
 def _conservation(now: datetime) -> Iterator[GaugeMetricFamily]:

@@ -13,6 +13,7 @@ VIEWED = (
     "providers.integrationprovider",
     "connections.integrationconnection",
     "connections.connectionhistory",
+    "connections.incident",
     "webhooks.webhookregistration",
     "webhooks.rejecteddelivery",
     "webhooks.quarantineddelivery",

@@ -32,6 +32,22 @@ ENTRIES = (
         "Fetches key sets of providers that are missing, old, or lack a key a delivery named.",
     ),
     Entry("Settle hooks", "webhooks.settle_hooks", 30, 60, "Tells providers what they could not be told at once."),
+    Entry(
+        "Send incidents", "connections.send_incidents", 5, 10, "Tells the alerting service what it does not know."
+    ),
+    Entry("Settle incidents", "polling.settle_incidents", 60, 60, "Ends incidents of polling that are over."),
+    Entry(
+        "Tidy incidents", "connections.tidy_incidents", 300, 300, "Ends those of suspended connections, removes old."
+    ),
+    Entry(
+        "Reconcile webhooks",
+        "webhooks.reconcile_due_doors",
+        15,
+        15,
+        "Looks after hooks made at providers, and compares what they delivered with what came in.",
+    ),
+    Entry("Watch the ingress", "webhooks.watch_ingress", 20, 20, "Notices times in which no web process ran."),
+    Entry("Fill gaps", "polling.fill_gaps", 15, 15, "Polls windows in which webhooks were missed."),
     Entry("Purge webhook evidence", "webhooks.purge", 3600, 3600, "Removes old refusals and unread deliveries."),
     Entry("Purge old events", "events.purge", 120, 120, "Removes events older than EVENT_RETENTION_DAYS."),
 )

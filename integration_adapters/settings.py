@@ -228,6 +228,9 @@ SPECTACULAR_SETTINGS = {
         "EventSource": "events.models.Source",
         "ActionStatus": "actions.models.ActionStatus",
         "BackfillStatus": "polling.models.BackfillStatus",
+        "BackfillPurpose": "polling.models.BackfillPurpose",
+        "IncidentSeverity": "connections.models.IncidentSeverity",
+        "IncidentStatus": "connections.models.IncidentStatus",
         "PollOutcome": "polling.models.PollOutcome",
         "ProviderStatus": "providers.models.ProviderStatus",
         "AcceptanceStatus": "events.serializers.ACCEPTANCE_STATUSES",
@@ -256,9 +259,11 @@ PM3_SERVICE_URL: str = env.str("PM3_SERVICE_URL", "").rstrip("/")
 PM3_TIMEOUT_SECONDS: float = env.float("PM3_TIMEOUT_SECONDS", 10.0)
 KMS_SERVICE_URL: str = env.str("KMS_SERVICE_URL", "").rstrip("/")
 BUDGET_SERVICE_URL: str = env.str("BUDGET_SERVICE_URL", "").rstrip("/")
+BUDGET_TIMEOUT_SECONDS: float = env.float("BUDGET_TIMEOUT_SECONDS", 2.0)
 BUDGET_FAIL_MODE: str = env.str("BUDGET_FAIL_MODE", "")
 ERIS_SERVICE_URL: str = env.str("ERIS_SERVICE_URL", "").rstrip("/")
 ALERTING_SERVICE_URL: str = env.str("ALERTING_SERVICE_URL", "").rstrip("/")
+ALERTING_TIMEOUT_SECONDS: float = env.float("ALERTING_TIMEOUT_SECONDS", 5.0)
 PLATFORM_TOKEN: str = env.str("PLATFORM_TOKEN", "")
 
 # Providers
@@ -287,6 +292,8 @@ WEBHOOK_DOOR_CACHE_SECONDS: float = env.float("WEBHOOK_DOOR_CACHE_SECONDS", 2.0)
 WEBHOOK_QUARANTINE_SIZE: int = env.int("WEBHOOK_QUARANTINE_SIZE", 500)
 WEBHOOK_EVIDENCE_DAYS: int = env.int("WEBHOOK_EVIDENCE_DAYS", 14)
 WEBHOOK_SECRET_GRACE_SECONDS: int = env.int("WEBHOOK_SECRET_GRACE_SECONDS", 24 * 3600)
+# Between two looks at a hook and its provider's ledger of deliveries; a loss is noticed within about so long.
+WEBHOOK_RECONCILE_SECONDS: float = env.float("WEBHOOK_RECONCILE_SECONDS", 180.0)
 
 # Delivery
 DELIVERY_BATCH_SIZE: int = env.int("DELIVERY_BATCH_SIZE", 500)
@@ -301,7 +308,9 @@ POLL_PAGES_PER_RUN: int = env.int("POLL_PAGES_PER_RUN", 20)
 POLL_INTERVAL_SECONDS: int = env.int("POLL_INTERVAL_SECONDS", 300)
 POLL_INTERVAL_MIN_SECONDS: int = env.int("POLL_INTERVAL_MIN_SECONDS", 30)
 POLL_INTERVAL_MAX_SECONDS: int = env.int("POLL_INTERVAL_MAX_SECONDS", 3600)
+POLL_YIELDS_SECONDS: int = env.int("POLL_YIELDS_SECONDS", 10)
 POLLS_PER_MINUTE: int = env.int("POLLS_PER_MINUTE", 60)
+BACKFILLS_AT_ONCE: int = env.int("BACKFILLS_AT_ONCE", 5)
 
 # Celery. Messages carry row ids only; what is due later is a due row, so nothing depends on the broker's memory.
 CELERY_BROKER_URL = REDIS_URL
@@ -317,7 +326,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 # Delivery has workers of its own, so that neither a backlog nor a slow provider holds up the other road.
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_QUEUES = (Queue("default", routing_key="default"), Queue("delivery", routing_key="delivery"))
-CELERY_TASK_ROUTES = {"events.*": {"queue": "delivery"}}
+CELERY_TASK_ROUTES = {"events.*": {"queue": "delivery"}, "connections.send_incidents": {"queue": "delivery"}}
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_STORE_EAGER_RESULT = False
 CELERY_TASK_SERIALIZER = "json"

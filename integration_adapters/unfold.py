@@ -77,6 +77,7 @@ UNFOLD: dict[str, Any] = {
                 "title": "Evidence",
                 "separator": True,
                 "items": [
+                    _item("Incidents", "notification_important", "connections.incident"),
                     _item("Events", "bolt", "events.adapterevent"),
                     _item("Rejected deliveries", "block", "webhooks.rejecteddelivery"),
                     _item("Quarantine", "inventory_2", "webhooks.quarantineddelivery"),

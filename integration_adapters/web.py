@@ -11,7 +11,7 @@ import shutil
 import sys
 from pathlib import Path
 
-APPLICATION = "integration_adapters.wsgi:application"
+APPLICATION = "integration_adapters.serving:application"
 WORKERS = 2
 # Each thread holds one database connection.
 THREADS = 4

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
-
-from psycopg.conninfo import conninfo_to_dict
 
 from integration_adapters.bench.load import Job
-from integration_adapters.bench.relay import Relay
+from integration_adapters.bench.relay import through_postgres, through_redis
 from integration_adapters.bench.stage import Stage
 from integration_adapters.bench.throughput import CONNECTIONS, SIZES
 
@@ -22,13 +17,9 @@ STEPS = 10
 
 def count(stage: Stage) -> dict[str, Any]:
     """Questions, messages and bytes a request, with doors looked up as often as in life."""
-    postgres = Relay(_to_postgres(stage.database_url), postgres=True)
-    redis = Relay(_to_redis(stage.redis_url), postgres=False)
-    name = conninfo_to_dict(stage.database_url)
-    road = stage.serve(
-        DATABASE_URL=f"postgresql://{name['user']}@127.0.0.1:{postgres.port}/{name['dbname']}?sslmode=disable",
-        REDIS_URL=f"redis://127.0.0.1:{redis.port}/0",
-    )
+    database_url, postgres = through_postgres(stage.database_url)
+    redis_url, redis = through_redis(stage.redis_url)
+    road = stage.serve(DATABASE_URL=database_url, REDIS_URL=redis_url)
     found = {}
     for size in SIZES:
         job = Job(port=road.port, doors=stage.doors, size=size, connections=CONNECTIONS, count=REQUESTS)
@@ -73,19 +64,3 @@ def _log_position(stage: Stage) -> int:
     with stage.connect() as connection:
         (position,) = connection.execute("SELECT pg_current_wal_insert_lsn() - '0/0'").fetchone() or (0,)
     return int(position)
-
-
-def _to_postgres(url: str) -> Callable[[], socket.socket]:
-    path = f"{conninfo_to_dict(url)['host']}/.s.PGSQL.5432"
-
-    def dial() -> socket.socket:
-        connection = socket.socket(socket.AF_UNIX)
-        connection.connect(path)
-        return connection
-
-    return dial
-
-
-def _to_redis(url: str) -> Callable[[], socket.socket]:
-    place = urlsplit(url)
-    return lambda: socket.create_connection((place.hostname, place.port or 6379))

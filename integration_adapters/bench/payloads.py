@@ -17,7 +17,7 @@ from typing import Any
 PROVIDER = "github"
 _API = "https://api.forge.example"
 _AT = "2026-11-20T10:00:00Z"
-_WORDS = (
+WORDS = (
     "the", "door", "of", "inbox", "sticks", "when", "two", "deliveries", "arrive", "at", "once", "so", "hinge", "is",
     "replaced", "and", "lock", "checked", "before", "handle", "turns", "nothing", "changes", "for", "those", "who",
     "knock", "politely", "but", "late", "ones", "wait", "until", "a", "lamp", "beside", "gate", "shows", "green",
@@ -77,22 +77,22 @@ def pull_request(size: int) -> dict[str, Any]:
     payload: dict[str, Any] = {
         "action": "opened",
         "repository": repository if detailed else _repository(False),
-        "sender": _user("zoe", 21031067),
+        "sender": user("zoe", 21031067),
         "pull_request": {
             **_pull_request_links(),
             "id": 279147437,
             "state": "open",
             "locked": False,
             "title": "Replace the hinge of the inbox door",
-            "user": _user("zoe", 21031067),
+            "user": user("zoe", 21031067),
             "body": "",
             "created_at": _AT,
             "updated_at": _AT,
             "closed_at": None,
             "merged_at": None,
             "merge_commit_sha": None,
-            "assignees": [_user("ada", 21031068)] if detailed else [],
-            "requested_reviewers": [_user("kim", 21031069)] if detailed else [],
+            "assignees": [user("ada", 21031068)] if detailed else [],
+            "requested_reviewers": [user("kim", 21031069)] if detailed else [],
             "labels": [{"id": 208045946, "name": "bug", "color": "f29513", "default": True}],
             "draft": False,
             "head": _side("fix-hinge", "ec26c3e57ca3a959ca5aad62de7213c562f8c821", repository if detailed else None),
@@ -116,7 +116,7 @@ _ENDING_LENGTH = 65
 
 def _text(length: int) -> str:
     """Words in no order: text that repeats itself would be stored in next to nothing."""
-    chosen = random.Random(length).choices(_WORDS, k=length)  # noqa: S311 - the same text in every run
+    chosen = random.Random(length).choices(WORDS, k=length)  # noqa: S311 - the same text in every run
     return " ".join(chosen)[:length]
 
 
@@ -130,7 +130,7 @@ def _compact(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
-def _user(login: str, number: int) -> dict[str, Any]:
+def user(login: str, number: int) -> dict[str, Any]:
     links = {f"{part.partition('{')[0]}_url": f"{_API}/users/{login}/{part}" for part in _USER_PARTS}
     return {
         "login": login,
@@ -154,7 +154,7 @@ def _repository(detailed: bool) -> dict[str, Any]:
         "name": "inbox",
         "full_name": name,
         "private": False,
-        "owner": _user("acme", 21031066),
+        "owner": user("acme", 21031066),
         "html_url": f"https://forge.example/{name}",
         "description": "A door and what is behind it",
         "fork": False,
@@ -180,7 +180,7 @@ def _side(branch: str, sha: str, repository: dict[str, Any] | None) -> dict[str,
         "label": f"acme:{branch}",
         "ref": branch,
         "sha": sha,
-        "user": _user("acme", 21031066),
+        "user": user("acme", 21031066),
         **({"repo": repository} if repository else {}),
     }
 

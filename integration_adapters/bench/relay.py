@@ -13,6 +13,9 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from psycopg.conninfo import conninfo_to_dict
 
 Dial = Callable[[], socket.socket]
 
@@ -71,6 +74,26 @@ class Relay:
         else:
             passed.answered_bytes += len(part)
         turn.waiting = asking
+
+
+def through_postgres(url: str) -> tuple[str, Relay]:
+    """A URL that leads to the same database, whose socket is a file, through a relay."""
+    name = conninfo_to_dict(url)
+
+    def dial() -> socket.socket:
+        connection = socket.socket(socket.AF_UNIX)
+        connection.connect(f"{name['host']}/.s.PGSQL.5432")
+        return connection
+
+    relay = Relay(dial, postgres=True)
+    return f"postgresql://{name['user']}@127.0.0.1:{relay.port}/{name['dbname']}?sslmode=disable", relay
+
+
+def through_redis(url: str) -> tuple[str, Relay]:
+    """The same for Redis."""
+    place = urlsplit(url)
+    relay = Relay(lambda: socket.create_connection((place.hostname, place.port or 6379)), postgres=False)
+    return f"redis://127.0.0.1:{relay.port}/0", relay
 
 
 @dataclass(slots=True)

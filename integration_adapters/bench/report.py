@@ -65,10 +65,10 @@ def _throughput(found: dict[str, Any]) -> Iterable[str]:
             rows.append([name, f"{values[0]:.0f}", spread, *map(_number, values[1:])])
         yield from table(_TITLES, rows)
         for key, title, relation, goals in _GOALS:
-            yield _told(title, figures[key], relation, goals[number])
+            yield told(title, figures[key], relation, goals[number])
 
 
-def _told(title: str, found: dict[str, float], relation: str, goal: float) -> str:
+def told(title: str, found: dict[str, float], relation: str, goal: float) -> str:
     """A figure with its spread over the rounds: where the goal lies within it, the rounds do not agree."""
     value, least, most = found["median"], found["least"], found["most"]
     met = value >= goal if relation == ">=" else value <= goal

@@ -35,8 +35,11 @@ BARE = "integration_adapters.bench.bare:application"
 class Stage:
     """Use as a context manager. PostgreSQL keeps its promises here: ``fsync`` is on."""
 
-    def __init__(self, directory: Path, *, threads: int = web.THREADS, workers: int = web.WORKERS) -> None:
+    def __init__(
+        self, directory: Path, *, threads: int = web.THREADS, workers: int = web.WORKERS, doors: int = DOORS
+    ) -> None:
         self.directory = directory
+        self._doors = doors
         self.threads, self.workers = threads, workers
         self._stack = contextlib.ExitStack()
         self.environment: dict[str, str] = {}
@@ -46,7 +49,7 @@ class Stage:
         engines = self._stack.enter_context(EmbeddedEngines(self.directory))
         self.database_url, self.redis_url = engines.start_postgres(), engines.start_valkey()
         self.environment = {**os.environ, **_production(self.directory, self.database_url, self.redis_url)}
-        made = self.run_module("integration_adapters.bench.prepare", str(DOORS))
+        made = self.run_module("integration_adapters.bench.prepare", str(self._doors))
         self.doors = [(path, secret) for path, secret in json.loads(made)]
         return self
 

@@ -117,15 +117,16 @@ def _summary(measured: dict[str, list[dict[str, float]]], stored: dict[str, str 
         "road_to_bare": _ratio(road, bare, "per_second"),
         "road_to_pgbench": _ratio(road, limit, "per_second"),
         "road_to_pgbench_as_sent": _ratio(road, as_sent, "per_second"),
-        "p95": _spread([r["p95"] for r in road]),
-        "p99_to_p50": _spread([r["p99"] / r["p50"] for r in road]),
+        "p95": spread([r["p95"] for r in road]),
+        "p99_to_p50": spread([r["p99"] / r["p50"] for r in road]),
         "p99_to_bare": _ratio(road, bare, "p99"),
     }
 
 
 def _ratio(one: list[dict[str, float]], other: list[dict[str, float]], measure: str) -> dict[str, float]:
-    return _spread([a[measure] / b[measure] for a, b in zip(one, other, strict=True)])
+    return spread([a[measure] / b[measure] for a, b in zip(one, other, strict=True)])
 
 
-def _spread(values: list[float]) -> dict[str, float]:
+def spread(values: list[float]) -> dict[str, float]:
+    """Of the figures of several rounds."""
     return {"median": median(values), "least": min(values), "most": max(values)}

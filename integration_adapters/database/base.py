@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import select
+from typing import Any
 
+from django.conf import settings
 from django.db.backends.postgresql import base
 
 
@@ -14,6 +16,13 @@ class DatabaseWrapper(base.DatabaseWrapper):
     the end of the stream. An idle connection with nothing to read is as good as one that has just answered. After
     an error the question is asked in earnest.
     """
+
+    def get_connection_params(self) -> dict[str, Any]:
+        params: dict[str, Any] = super().get_connection_params()
+        if settings.DATABASE_PREPARED_STATEMENTS:
+            # Of statements whose values travel beside them; Django writes its values into the text.
+            params["prepare_threshold"] = 0
+        return params
 
     def is_usable(self) -> bool:
         connection = self.connection

@@ -5,6 +5,7 @@ Every function writes one history entry. Problems a caller can do something abou
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -16,13 +17,14 @@ from django.utils.module_loading import import_string
 
 from connections import history, validation
 from connections.errors import ServiceError
+from connections.incidents import Cause, raise_incident
 from connections.lifecycle import MOVES, require_move
-from connections.models import ConnectionRoute, ConnectionStatus, IntegrationConnection
+from connections.models import ConnectionRoute, ConnectionStatus, IncidentSeverity, IntegrationConnection
 from connections.runtime import adapter_for, client_for
 from connections.secret_store import is_generated, put_credential, secret_store
 from connections.turns import turn
 from providers import registry
-from providers.errors import ProviderError
+from providers.errors import ProviderError, QuotaSpent
 from providers.models import IntegrationProvider, ProviderStatus
 from providers.redaction import redact_text
 from providers.spi import Adapter, Identity
@@ -242,6 +244,9 @@ def authorisation_ended(connection: IntegrationConnection, *, actor: str) -> Non
         row.save()
         ConnectionRoute.objects.filter(connection=row).delete()
         history.record(row, "authorisation_ended", actor=actor, outcome="failed", detail=message)
+        summary = f"{row.display_name[:150]}: the provider has ended the authorisation"
+        severity = IncidentSeverity.ERROR
+        raise_incident(row, Cause.CREDENTIAL_REFUSED, severity=severity, summary=summary, detail=message)
 
 
 def receives_only(connection: IntegrationConnection) -> bool:
@@ -340,6 +345,7 @@ def _try_credential(connection: IntegrationConnection) -> tuple[Identity | None,
     """Who the provider says the credential is, or what went wrong and what to do about it.
 
     A tenant may name any address the operator lets us call. Whose deliveries are whose only the provider's own says.
+    Raises ``ServiceError`` (503) where the provider's quota does not allow to ask.
     """
     try:
         adapter = adapter_for(connection)
@@ -350,6 +356,10 @@ def _try_credential(connection: IntegrationConnection) -> tuple[Identity | None,
             return replace(identity, routes=()), _NOT_ROUTED
     except registry.UnknownProvider:
         return None, "This deployment no longer has the provider's adapter."
+    except QuotaSpent as spent:
+        # Nobody was asked, so nothing is known about the credential.
+        details = {"retry_after_seconds": math.ceil(spent.retry_after_seconds or 0)}
+        raise ServiceError("TEMPORARILY_UNAVAILABLE", f"{spent} Verify again later.", details, status=503) from None
     except ProviderError as error:
         return None, redact_text(f"{error} {_ADVICE[error.category]}")[:1000]
 

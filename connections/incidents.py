@@ -96,6 +96,7 @@ def raise_incident(
                 "resolution": "",
                 "reopened": F("reopened") + 1,
             }
+        # While a message is on its way, its sender looks at the status when it is back.
         if came_back and row.lease_token is None:
             values["next_attempt_at"] = None if row.told == IncidentStatus.OPEN else Now()
         rows.update(**values)
@@ -113,16 +114,13 @@ def resolve_incident(connection: IntegrationConnection, cause: str, *, reason: s
         )
         if row is None:
             return False
-        values: dict[str, Any] = {
-            "status": IncidentStatus.RESOLVED,
-            "resolved_at": Now(),
-            "resolution": _text(reason, _MAX_LINE),
-            "updated_at": Now(),
-        }
-        # While a message is on its way, its sender looks at the status when it is back.
-        if row.lease_token is None:
-            values["next_attempt_at"] = from_now(calm(row)) if row.offered else None
-        Incident.objects.filter(pk=row.pk).update(**values)
+        Incident.objects.filter(pk=row.pk).update(
+            status=IncidentStatus.RESOLVED,
+            resolved_at=Now(),
+            resolution=_text(reason, _MAX_LINE),
+            next_attempt_at=from_now(calm(row)) if row.offered else None,
+            updated_at=Now(),
+        )
         transaction.on_commit(lambda: log.info("incident_resolved", reason=reason, **_names(connection, cause)))
     return True
 

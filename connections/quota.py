@@ -1,8 +1,9 @@
 """The gate every request to a provider passes: one ledger for each of its quotas, shared by all processes.
 
 A class of traffic may spend a quota only down to what is reserved for the classes above it; the reserve shrinks with
-the time that is left in the window (``quota.lua`` has the shares). A refusal is ``QuotaSpent`` and says when to ask
-again. What the provider tells with its answers corrects the ledger, and what it refuses closes it for everybody.
+the time that is left in the window (``quota_script/enter.lua`` has the shares). A refusal is ``QuotaSpent`` and says
+when to ask again. What the provider tells with its answers corrects the ledger, and what it refuses closes it for
+everybody.
 """
 
 from __future__ import annotations

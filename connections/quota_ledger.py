@@ -24,7 +24,8 @@ from redis.retry import Retry
 from providers.quotas import Quota
 
 TIMEOUT_SECONDS = 1.0
-SCRIPT = Path(__file__).with_name("quota.lua").read_text()
+_PARTS = ("state", "enter", "settle", "look")
+SCRIPT = "\n".join((Path(__file__).parent / "quota_script" / f"{part}.lua").read_text() for part in _PARTS)
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 

@@ -11,6 +11,7 @@ from django.utils.safestring import SafeString
 
 from connections.admin import ConnectionAdmin, HistoryInline, IncidentInline
 from connections.models import ConnectionStatus, IntegrationConnection
+from events.gap_admin import GapInline
 from events.ledger import ledger
 from events.ledger_display import ledger_line
 from integration_adapters import access_admin, schedule_admin
@@ -34,7 +35,10 @@ def _may_poll(connection: IntegrationConnection) -> bool:
 class ConnectionConsole(ConnectionAdmin):
     """A connection with its ways in: what they add to its page comes from apps it may not know."""
 
-    inlines = (RegistrationInline, CursorInline, BackfillInline, IncidentInline, HistoryInline)  # type: ignore[assignment]
+    inlines = (  # type: ignore[assignment]
+        *(RegistrationInline, GapInline, CursorInline),
+        *(BackfillInline, IncidentInline, HistoryInline),
+    )
     actions = ("verify", "poll", "suspend", "resume")
     actions_row = ("verify", "poll", "suspend", "resume")
     actions_detail = (

@@ -14,8 +14,11 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from connections.models import Incident, IncidentStatus, IntegrationConnection
 from events.conservation import oldest_check, unaccounted_by_provider
+from events.gaps import unsettled
 from events.models import UNDELIVERED, AdapterEvent
 from providers.models import IntegrationProvider
+from webhooks.lookup import OPEN_REGISTRATIONS
+from webhooks.models import WatchedHook
 
 REQUEST_SECONDS = Histogram(
     "http_request_duration_seconds",
@@ -51,7 +54,7 @@ class StateCollector:
         rows = IntegrationConnection.objects.present().order_by().values_list("provider_id", "status")
         for provider_id, status, count in rows.annotate(Count("connection_id")):
             connections.add_metric([provider_id, status], count)
-        yield from (backlog, lag, connections, *_incidents(), *_conservation(now))
+        yield from (backlog, lag, connections, *_incidents(), *_gaps(now), *_conservation(now))
 
 
 def _incidents() -> Iterator[GaugeMetricFamily]:
@@ -68,6 +71,28 @@ def _incidents() -> Iterator[GaugeMetricFamily]:
         "Incidents of which the alerting service does not know what it should, after a message that was not taken.",
         value=untold.count(),
     )
+
+
+def _gaps(now: datetime) -> Iterator[GaugeMetricFamily]:
+    """Windows in which deliveries were missed and that are not filled yet, and how hooks stand at their providers."""
+    number = GaugeMetricFamily(
+        "integration_gaps_unsettled", "Gaps that are still to be filled.", labels=["provider", "cause"]
+    )
+    oldest = GaugeMetricFamily(
+        "integration_gap_oldest_seconds", "Time since the oldest of them was noticed.", labels=["provider", "cause"]
+    )
+    rows = unsettled().order_by().values_list("connection__provider_id", "cause")
+    for provider_id, cause, count, since in rows.annotate(Count("gap_id"), Min("detected_at")):
+        number.add_metric([provider_id, cause], count)
+        oldest.add_metric([provider_id, cause], (now - since).total_seconds())
+    hooks = GaugeMetricFamily(
+        "integration_hooks", "Hooks made at providers, by how they stand there.", labels=["provider", "standing"]
+    )
+    watched = WatchedHook.objects.filter(registration__status__in=OPEN_REGISTRATIONS).order_by()
+    standings = watched.values_list("connection__provider_id", "standing")
+    for provider_id, standing, count in standings.annotate(Count("watch_id")):
+        hooks.add_metric([provider_id, standing], count)
+    yield from (number, oldest, hooks)
 
 
 def _conservation(now: datetime) -> Iterator[GaugeMetricFamily]:

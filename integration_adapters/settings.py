@@ -121,7 +121,7 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     VAR_DIR.mkdir(exist_ok=True)
 else:
     DATABASES["default"]["ENGINE"] = "integration_adapters.database"
-# For the one statement of every webhook; a pooler that mixes sessions must know prepared statements.
+# For the one statement of every webhook, and that of every page; a pooler that mixes sessions must know prepared statements.
 DATABASE_PREPARED_STATEMENTS: bool = env.bool("DATABASE_PREPARED_STATEMENTS", True)
 
 REDIS_URL: str = env.str("REDIS_URL", "") or "redis://127.0.0.1:6379/0"
@@ -226,6 +226,9 @@ SPECTACULAR_SETTINGS = {
         "DiagnosisState": "webhooks.diagnosis.State",
         "DeliveryStatus": "events.models.DeliveryStatus",
         "EventSource": "events.models.Source",
+        "GapCause": "events.gap_models.GapCause",
+        "GapRepair": "events.gap_models.GapRepair",
+        "GapStatus": "events.gap_models.GapStatus",
         "ActionStatus": "actions.models.ActionStatus",
         "BackfillStatus": "polling.models.BackfillStatus",
         "BackfillPurpose": "polling.models.BackfillPurpose",

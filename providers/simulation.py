@@ -89,6 +89,11 @@ class LedgerKeeper(Protocol):
         """What was asked for again through the API since the last call."""
         ...
 
+
+@runtime_checkable
+class SwitchedHooks(Protocol):
+    """A simulator whose hooks can be switched off; the contract suite needs it where the adapter looks after hooks."""
+
     def switch_hooks(self, *, on: bool) -> None:
         """Switch all hooks on or off, as somebody could."""
         ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from datetime import timedelta
 from typing import Any
 
 from django.utils import timezone
@@ -13,12 +14,19 @@ from connections.models import ConnectionStatus, IntegrationConnection
 from connections.secret_store import put_credential, secret_store
 from events.compression import pack
 from events.envelope import signal_id
-from events.models import AdapterEvent, Source
+from events.models import AdapterEvent, DeliveryGap, Source
 from events.services import tally
 from providers import registry
 from providers.catalogue import sync_providers
 from providers.verification import new_secret
-from webhooks.models import QuarantinedDelivery, RegistrationStatus, RejectedDelivery, WebhookRegistration
+from webhooks.models import (
+    MissedDelivery,
+    QuarantinedDelivery,
+    RegistrationStatus,
+    RejectedDelivery,
+    WatchedHook,
+    WebhookRegistration,
+)
 
 ACME = "acme"
 GLOBEX = "globex"
@@ -145,6 +153,74 @@ def make_quarantined(registration: WebhookRegistration, **values: Any) -> Quaran
             "headers": {"content-type": "application/json"},
             "body": pack('{"id": 1}'),
             "body_bytes": 9,
+            **values,
+        }
+    )
+
+
+def make_gap(connection: IntegrationConnection, **values: Any) -> DeliveryGap:
+    """Deliveries that were missed an hour ago, and came in since."""
+    now = timezone.now()
+    return DeliveryGap.objects.create(
+        **{
+            "tenant_id": connection.tenant_id,
+            "connection": connection,
+            "key": f"test:{secrets.token_hex(8)}",
+            "cause": "deliveries_failed",
+            "explanation": "Deliveries to the hook in acme/web did not come in.",
+            "place": "acme/web",
+            "since": now - timedelta(hours=1),
+            "until": now - timedelta(minutes=50),
+            "repair": "ledger",
+            "status": "filled",
+            "missing": 3,
+            "asked": 2,
+            "arrived": 2,
+            "fetched": 1,
+            "causes": {"our_fault": 3},
+            "settled_at": now,
+            **values,
+        }
+    )
+
+
+def make_watched_hook(registration: WebhookRegistration, **values: Any) -> WatchedHook:
+    """A hook that delivers, as was last asked a minute ago."""
+    now = timezone.now()
+    return WatchedHook.objects.create(
+        **{
+            "tenant_id": registration.tenant_id,
+            "connection": registration.connection,
+            "registration": registration,
+            "place": "acme/web",
+            "hook_id": "480001",
+            "standing": "enabled",
+            "checked_at": now - timedelta(minutes=1),
+            "read_at": now - timedelta(minutes=1),
+            "read_to": now - timedelta(minutes=5),
+            **values,
+        }
+    )
+
+
+def make_missed(watch: WatchedHook, **values: Any) -> MissedDelivery:
+    """A delivery that nobody answered and that was fetched since."""
+    now = timezone.now()
+    gap = values.pop("gap", None) or make_gap(watch.connection)
+    return MissedDelivery.objects.create(
+        **{
+            "tenant_id": watch.tenant_id,
+            "connection": watch.connection,
+            "watch": watch,
+            "gap": gap,
+            "delivery_id": secrets.token_hex(8),
+            "attempt_id": "7000001",
+            "event_type": "issues.opened",
+            "delivered_at": now - timedelta(hours=1),
+            "status_code": 503,
+            "cause": "our_fault",
+            "state": "fetched",
+            "settled_at": now,
             **values,
         }
     )

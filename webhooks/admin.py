@@ -24,7 +24,7 @@ from providers.console.filters import (
 )
 from providers.console.verbs import shortcut, verb
 from providers.verification import UnsignedScheme
-from webhooks import evidence_admin
+from webhooks import evidence_admin, repair_admin
 from webhooks.diagnosis import scheme_of
 from webhooks.evidence_admin import RejectionInline
 from webhooks.forms import (
@@ -39,14 +39,11 @@ from webhooks.forms import (
 from webhooks.models import RegistrationStatus, WebhookRegistration
 from webhooks.provider_hooks import close, lacks_hooks, make_hooks, make_hooks_or_close, rotate, settle_now
 from webhooks.registration_page import STATUS_COLOURS, RegistrationColumns
-from webhooks.registrations import (
-    drop_previous_secret,
-    resume_registration,
-    suspend_registration,
-)
+from webhooks.registrations import drop_previous_secret, resume_registration, suspend_registration
+from webhooks.repair_admin import WatchedHookInline
 from webhooks.shown_once import ShownOnce
 
-__all__ = ["RegistrationAdmin", "RegistrationInline", "evidence_admin"]
+__all__ = ["RegistrationAdmin", "RegistrationInline", "evidence_admin", "repair_admin"]
 
 
 class RegistrationStatusFilter(ChoiceFilter):
@@ -125,7 +122,7 @@ class RegistrationAdmin(RegistrationColumns, ShownOnce, ConsoleAdmin):
     search_help_text = "Registration id, connection id or tenant, whole."
     refusals = (*ConsoleAdmin.refusals, ServiceError)
     autocomplete_fields = ("connection",)
-    inlines = (RejectionInline,)
+    inlines = (WatchedHookInline, RejectionInline)
     actions = ("suspend", "resume")
     actions_list = ("add_shared",)
     actions_row = ("rotate", "suspend", "resume")
@@ -138,7 +135,7 @@ class RegistrationAdmin(RegistrationColumns, ShownOnce, ConsoleAdmin):
     fieldsets = (
         (None, {"fields": ("diagnosis", ("status_label", "belongs_to", "tenant_id"), "address")}),
         ("Proof", {"fields": (("lock", "subscribed"), ("current_secret", "old_secret"))}),
-        ("At the provider", {"fields": (("hooks", "hook_trouble"),)}),
+        ("At the provider", {"fields": (("hooks", "hook_trouble", "gaps"),)}),
         ("Times", {"fields": (("received_exactly", "made_exactly"), ("quarantined", "registration_id"))}),
     )
 

@@ -13,16 +13,24 @@ from django.utils import timezone
 
 from connections.errors import ServiceError
 from connections.models import ConnectionStatus, IntegrationConnection
-from events.models import AdapterEvent, DeliveryStatus
+from events.gap_models import GapStatus
+from events.models import AdapterEvent, DeliveryGap, DeliveryStatus
 from providers import registry
 from providers.console.display import span
 from providers.registry import UnknownProvider
 from providers.spi import TEST_DELIVERY
 from providers.verification import Scheme, UnsignedScheme
-from webhooks.models import QuarantinedDelivery, RegistrationStatus, RejectedDelivery, WebhookRegistration
+from webhooks.models import (
+    QuarantinedDelivery,
+    RegistrationStatus,
+    RejectedDelivery,
+    WatchedHook,
+    WebhookRegistration,
+)
 from webhooks.opening import NOTED_EVERY
 from webhooks.provider_hooks import can_make_hooks, missing_targets
 from webhooks.reasons import explained
+from webhooks.repair_models import Standing
 
 # Of each connection so many newest events are looked at, whatever road they came by.
 EVENTS_LOOKED_AT = 100
@@ -31,6 +39,10 @@ QUIET_AFTER = timedelta(days=7)
 STILL_NEW = timedelta(minutes=15)
 # Retries of the provider, and hooks that seldom fire, may still come with the old secret.
 OLD_SECRET_IDLE = timedelta(minutes=30)
+# So many failures to look after a hook are no accident.
+FAILS_FROM = 3
+LOSS_TOLD_FOR = timedelta(days=1)
+_AT_WORK = (Standing.ENABLED, Standing.UNKNOWN)
 # Told of in another way than as a refusal.
 _TOLD_APART = ("rate_limited", "quarantine_full", "unrouted")
 
@@ -65,6 +77,10 @@ class _Facts:
     """Unread deliveries by reason; each reason has room of its own."""
     events: list[tuple[str, str, str]] = field(default_factory=list)
     """Newest first: delivery status, reason for being ignored, code of the last error."""
+    troubled: list[WatchedHook] = field(default_factory=list)
+    """Hooks at the provider that deliver nothing, or that it does not let us look after."""
+    lost: list[DeliveryGap] = field(default_factory=list)
+    """Gaps of the last day in which something was lost for good."""
 
     def ago(self, at: datetime) -> str:
         return f"{span(self.now - at)} ago"
@@ -82,6 +98,16 @@ def diagnose(registrations: Sequence[WebhookRegistration]) -> dict[uuid.UUID, Di
     kept = QuarantinedDelivery.objects.filter(registration__in=facts).order_by()
     for registration_id, reason, number in kept.values_list("registration_id", "reason").annotate(Count("pk")):
         facts[registration_id].quarantined[reason] = number
+    troubled = WatchedHook.objects.filter(registration__in=facts).exclude(
+        standing__in=_AT_WORK, failures__lt=FAILS_FROM
+    )
+    for watch in troubled.order_by("place"):
+        facts[watch.registration_id].troubled.append(watch)
+    lost = DeliveryGap.objects.filter(
+        connection__in={row.connection_id for row in registrations}, status=GapStatus.LOST
+    )
+    for gap in lost.filter(registration_id__in=facts, settled_at__gte=now - LOSS_TOLD_FOR):
+        facts[gap.registration_id].lost.append(gap)
     for connection_id in {row.connection_id for row in registrations if row.connection_id}:
         newest = AdapterEvent.objects.filter(connection_id=connection_id).order_by("-event_id")
         columns = ("registration_id", "delivery_status", "ignored_reason", "last_error_code")
@@ -160,6 +186,29 @@ def _untold(facts: _Facts) -> Diagnosis | None:
     if not row.is_untold:
         return Diagnosis(State.ATTENTION, "hooks_unmade", "Hooks at the provider are still to be made.", row.hook_error)
     return Diagnosis(State.FAILING, "secret_untold", "The provider does not know the current secret.", row.hook_error)
+
+
+def _hook_off(facts: _Facts) -> Diagnosis | None:
+    """What the provider says of its hooks; it is put right without anybody, unless something stands in the way."""
+    off = [watch for watch in facts.troubled if watch.standing not in _AT_WORK]
+    if off:
+        first = off[0]
+        summary = f"The hook in {first.place} delivers nothing: {first.get_standing_display().lower()}."
+        advice = first.last_error or "It is put right within minutes, and what was missed is fetched or polled."
+        return Diagnosis(State.FAILING, "hook_off", summary, advice)
+    if facts.troubled:
+        summary = f"Whether deliveries of the hook in {facts.troubled[0].place} are missed cannot be seen."
+        return Diagnosis(State.ATTENTION, "not_looked_after", summary, facts.troubled[0].last_error)
+    return None
+
+
+def _lost(facts: _Facts) -> Diagnosis | None:
+    if not facts.lost:
+        return None
+    number = sum(max(1, gap.lost) for gap in facts.lost)
+    deliveries = "delivery was" if number == 1 else "deliveries were"
+    advice = "The gaps of the connection say which, and why they could not be had."
+    return Diagnosis(State.ATTENTION, "lost", f"{number} {deliveries} lost within the last day.", advice)
 
 
 def _refused(facts: _Facts) -> Diagnosis | None:
@@ -308,10 +357,12 @@ def scheme_of(row: WebhookRegistration) -> Scheme | None:
 _CHECKS: tuple[Callable[[_Facts], Diagnosis | None], ...] = (
     _cannot_verify,
     _untold,
+    _hook_off,
     _refused,
     _limited,
     _unread,
     _undelivered,
+    _lost,
     _hooks_missing,
     _never_received,
     _only_ignored,

@@ -101,6 +101,13 @@ class RegistrationColumns(OfConnection):
         retry = registration.hook_retry_at
         return format_html("{} {}", registration.hook_error, format_html("Next try {}.", age(retry)) if retry else "")
 
+    @column("missed deliveries")
+    def gaps(self, registration: WebhookRegistration) -> str | SafeString:
+        if registration.connection is None:
+            return EMPTY
+        query = f"connection={registration.connection_id}"
+        return link("events_deliverygap_changelist", "gaps of its connection", query=query)
+
     @column("quarantined deliveries")
     def quarantined(self, registration: WebhookRegistration) -> str | SafeString:
         number = QuarantinedDelivery.objects.filter(registration=registration).count()

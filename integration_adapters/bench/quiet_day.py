@@ -18,7 +18,7 @@ import django
 
 _DAY_SECONDS = 86_400
 # By then the pause has grown as far as it does.
-_POLLS = 12
+POLLS = 12
 
 
 def main() -> dict[str, Any]:
@@ -26,11 +26,14 @@ def main() -> dict[str, Any]:
     from integration_adapters.sandbox.worlds import simulated_slugs
     from providers import registry
 
-    return {slug: _streams(slug) for slug in simulated_slugs() if registry.get(slug).streams}
+    return {slug: streams_of(slug) for slug in simulated_slugs() if registry.get(slug).streams}
 
 
-def _streams(slug: str) -> list[dict[str, Any]]:
-    """Of each stream: whether it is on if nobody chooses, and what one part of it (a repository, a channel) asks."""
+def streams_of(slug: str, *, polls: int = POLLS) -> list[dict[str, Any]]:
+    """Of each stream: whether it is on if nobody chooses, and what one part of it (a repository, a channel) asks.
+
+    ``polls`` is how often each is polled before its last poll counts.
+    """
     from django.db.models.functions import Now
 
     from integration_adapters.bench.poll_road import run
@@ -46,7 +49,7 @@ def _streams(slug: str) -> list[dict[str, Any]]:
         connection = _connect(slug, simulator, address)
         cursors = PollingCursor.objects.filter(connection=connection, active=True)
         requests: dict[Any, int] = {}
-        for _ in range(_POLLS):
+        for _ in range(polls):
             for claim in claim_connection(connection):
                 requests[claim.cursor_id] = run(claim).requests
             cursors.update(next_poll_at=Now())

@@ -14,12 +14,11 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from integration_adapters.bench import records
 
-# Another way to serve the same list, for those that page by number alone.
 QUOTA = 10_000_000
 
 
-def serve(port: int, number: int) -> None:
-    """Answer until the process is ended."""
+def server(port: int, number: int) -> ThreadingHTTPServer:
+    """The API over so many records; it answers once ``serve_forever`` runs."""
     rows = records.rendered(number)
 
     class Handler(BaseHTTPRequestHandler):
@@ -41,7 +40,7 @@ def serve(port: int, number: int) -> None:
             self.send_header("X-RateLimit-Remaining", str(QUOTA))
             if start + size < number:
                 following = urlencode({**query, "page": page + 1})
-                self.send_header("Link", f'<http://127.0.0.1:{port}{place.path}?{following}>; rel="next"')
+                self.send_header("Link", f'<http://{self.headers["Host"]}{place.path}?{following}>; rel="next"')
             if not unchanged:
                 self.send_header("Content-Length", str(len(content)))
             self.end_headers()
@@ -50,9 +49,9 @@ def serve(port: int, number: int) -> None:
 
         def log_message(self, *_: object) -> None: ...
 
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    server.daemon_threads = True
-    server.serve_forever()
+    made = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    made.daemon_threads = True
+    return made
 
 
 def _first_since(since: str) -> int:
@@ -63,4 +62,4 @@ def _first_since(since: str) -> int:
 
 
 if __name__ == "__main__":
-    serve(int(sys.argv[1]), int(sys.argv[2]))
+    server(int(sys.argv[1]), int(sys.argv[2])).serve_forever()

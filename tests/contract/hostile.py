@@ -21,7 +21,8 @@ from providers.errors import ProviderError
 from providers.quotas import Quota
 from providers.spi import Identity, Page, Window
 from providers.verification import Verified, verify
-from tests.contract import hostile_registrars, hostile_webhooks
+from tests.contract import hostile_ledgers, hostile_registrars, hostile_webhooks
+from tests.contract.hostile_ledgers import remembering
 from tests.contract.hostile_registrars import making_hooks
 from tests.contract.hostile_verifiers import REFUSALS
 from tests.contract.subject import FIXTURES, Subject
@@ -43,7 +44,7 @@ class HostileSubject(Subject):
 def subject(
     adapter: FakeAdapter, *, source: Path = FOLDER, verifier: Callable[..., Verified] = verify
 ) -> HostileSubject:
-    return HostileSubject(adapter, FIXTURES / "fake", hostile_registrars.World, verifier, source)
+    return HostileSubject(adapter, FIXTURES / "fake", hostile_ledgers.World, verifier, source)
 
 
 # Declarations
@@ -331,6 +332,42 @@ VICES: dict[str, tuple[FakeAdapter, tuple[str, ...]]] = {
     "secret in the words": (
         with_webhook(making_hooks(hostile_registrars.Chatty())),
         ("refusals_of_a_hook_are_told_apart",),
+    ),
+    "every hook is at work": (
+        with_webhook(remembering(watcher=hostile_ledgers.BlindWatcher())),
+        ("a_hook_tells_how_it_stands",),
+    ),
+    "refused is gone": (
+        with_webhook(remembering(watcher=hostile_ledgers.Careless())),
+        ("refusals_about_a_hook_are_told_apart",),
+    ),
+    "hook beside the old one": (
+        with_webhook(remembering(watcher=hostile_ledgers.Doubling())),
+        ("a_hook_that_is_off_delivers_again",),
+    ),
+    "ledger with holes": (
+        with_webhook(remembering(ledger=hostile_ledgers.Shortened())),
+        ("the_ledger_tells_every_attempt",),
+    ),
+    "ledger read to its end": (
+        with_webhook(remembering(ledger=hostile_ledgers.WithoutEnd())),
+        ("the_ledger_tells_every_attempt",),
+    ),
+    "one key for all deliveries": (
+        with_webhook(remembering(ledger=hostile_ledgers.OneKeyForAll())),
+        ("the_ledger_is_compared_by_keys_that_fit",),
+    ),
+    "another delivery": (
+        with_webhook(remembering(ledger=hostile_ledgers.Swapping())),
+        ("the_ledger_holds_what_was_sent",),
+    ),
+    "asks for nothing": (
+        with_webhook(remembering(ledger=hostile_ledgers.Deaf())),
+        ("what_is_asked_for_again_is_the_same_delivery",),
+    ),
+    "failure as an empty ledger": (
+        with_webhook(remembering(ledger=hostile_ledgers.NothingWrong())),
+        ("refusals_of_a_ledger_are_told_apart",),
     ),
     "believes anybody": (BelievesAnybody(), ("credential_is_proven", "failures_are_told_apart")),
     "proves nobody": (ProvesNobody(), ("credential_is_proven",)),

@@ -12,7 +12,7 @@ import pytest
 
 from providers.client import ProviderClient
 from providers.errors import AuthFailed, ProviderError, ProviderFault, RateLimited, Unreachable
-from providers.simulation import HookKeeper, SimulatedAnswer
+from providers.simulation import HookKeeper, SimulatedAnswer, Simulator
 from providers.spi import HookRegistrar
 from providers.verification import new_secret
 from tests.contract.provider_server import Server
@@ -30,6 +30,7 @@ class Hooks:
     registrar: HookRegistrar
     server: Server
     client: ProviderClient
+    world: Simulator
     keeper: HookKeeper
     target: str
     first: str
@@ -54,7 +55,7 @@ def _with_registrar(check: Check) -> Check:
 
 
 @contextmanager
-def _hooks(subject: Subject) -> Iterator[Hooks]:
+def hooks_of(subject: Subject) -> Iterator[Hooks]:
     with served(subject) as (simulator, server, client):
         assert isinstance(simulator, HookKeeper), "the simulator does not say which hooks it keeps"
         webhook = subject.adapter.webhook
@@ -64,14 +65,15 @@ def _hooks(subject: Subject) -> Iterator[Hooks]:
         form = webhook.schemes[webhook.registrar.scheme].secret_form
         targets = webhook.registrar.targets(subject.simulator.settings(server.url))
         assert targets, "the simulator's settings name no place for a hook"
-        yield Hooks(webhook.registrar, server, client, simulator, targets[0], new_secret(form), new_secret(form))
+        secrets = new_secret(form), new_secret(form)
+        yield Hooks(webhook.registrar, server, client, simulator, simulator, targets[0], *secrets)
 
 
 @_with_registrar
 def an_answer_lost_leaves_one_hook(subject: Subject) -> None:
     """Made, but not told: the next try leaves that hook, or one in its stead, with the secret it brings."""
     for loss in (SimulatedAnswer(502), ConnectionAbortedError("on purpose")):
-        with _hooks(subject) as hooks:
+        with hooks_of(subject) as hooks:
             world = hooks.server.answer
 
             def losing(
@@ -99,7 +101,7 @@ def an_answer_lost_leaves_one_hook(subject: Subject) -> None:
 @_with_registrar
 def a_hook_takes_a_new_secret(subject: Subject) -> None:
     """The hook stays the same one and signs with the new secret; for one that is gone it is an error."""
-    with _hooks(subject) as hooks:
+    with hooks_of(subject) as hooks:
         hook_id = hooks.create(hooks.first)
         assert hooks.keeper.kept_hooks() == [(URL, hooks.first)]
         hooks.registrar.change_secret(hooks.client, target=hooks.target, hook_id=hook_id, url=URL, secret=hooks.second)
@@ -114,7 +116,7 @@ def a_hook_takes_a_new_secret(subject: Subject) -> None:
 @_with_registrar
 def a_hook_removed_twice_is_gone(subject: Subject) -> None:
     """Removing what is gone already is success."""
-    with _hooks(subject) as hooks:
+    with hooks_of(subject) as hooks:
         hook_id = hooks.create(hooks.first)
         hooks.delete(hook_id)
         assert hooks.keeper.kept_hooks() == []
@@ -127,7 +129,7 @@ def a_hook_removed_twice_is_gone(subject: Subject) -> None:
 @_with_registrar
 def a_refused_removal_is_told(subject: Subject) -> None:
     """Whatever is no success and no "gone already" is an error: the hook is still there."""
-    with _hooks(subject) as hooks:
+    with hooks_of(subject) as hooks:
         hook_id = hooks.create(hooks.first)
         for status in (400, 401, 403, 429, 500, 503):
             hooks.server.answer = lambda *_, status=status: SimulatedAnswer(status, {}, b"{}")
@@ -144,7 +146,7 @@ def refusals_of_a_hook_are_told_apart(subject: Subject) -> None:
         (SimulatedAnswer(500, {}, b"oops"), ProviderFault, None),
         *((SimulatedAnswer(200, {"content-type": "application/json"}, body), ProviderError, None) for body in GARBAGE),
     ]
-    with _hooks(subject) as hooks:
+    with hooks_of(subject) as hooks:
         for answer, expected, wait in answers:
             hooks.server.answer = lambda *_, answer=answer: answer
             with pytest.raises(ProviderError) as caught:

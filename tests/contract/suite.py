@@ -16,7 +16,14 @@ from typing import ClassVar
 import pytest
 
 from providers.spi import Adapter
-from tests.contract import declaration_checks, payload_checks, registrar_checks, signature_checks, stream_checks
+from tests.contract import (
+    declaration_checks,
+    ledger_checks,
+    payload_checks,
+    registrar_checks,
+    signature_checks,
+    stream_checks,
+)
 from tests.contract.subject import Subject
 
 Check = Callable[[Subject], None]
@@ -58,6 +65,14 @@ CHECKS: tuple[Check, ...] = (
     registrar_checks.a_hook_removed_twice_is_gone,
     registrar_checks.a_refused_removal_is_told,
     registrar_checks.refusals_of_a_hook_are_told_apart,
+    ledger_checks.a_hook_tells_how_it_stands,
+    ledger_checks.a_hook_that_is_off_delivers_again,
+    ledger_checks.refusals_about_a_hook_are_told_apart,
+    ledger_checks.the_ledger_tells_every_attempt,
+    ledger_checks.the_ledger_is_compared_by_keys_that_fit,
+    ledger_checks.the_ledger_holds_what_was_sent,
+    ledger_checks.what_is_asked_for_again_is_the_same_delivery,
+    ledger_checks.refusals_of_a_ledger_are_told_apart,
 )
 
 each_check = pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)

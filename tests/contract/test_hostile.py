@@ -12,6 +12,7 @@ from providers.adapters.fake.adapter import FakeAdapter
 from providers.verification import Verified
 from tests.contract import hostile
 from tests.contract.declaration_checks import source_stays_in_its_place
+from tests.contract.hostile_ledgers import remembering
 from tests.contract.hostile_registrars import Registrar, making_hooks
 from tests.contract.hostile_verifiers import VERIFIERS
 from tests.contract.suite import CHECKS, Check
@@ -50,6 +51,11 @@ def test_the_adapter_without_vices_passes_in_the_same_frame(check: Check) -> Non
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_so_does_one_that_makes_hooks(check: Check) -> None:
     check(hostile.subject(hostile.with_webhook(making_hooks(Registrar()))))
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_so_does_one_whose_provider_remembers(check: Check) -> None:
+    check(hostile.subject(hostile.with_webhook(remembering())))
 
 
 @pytest.mark.parametrize("source", hostile.SOURCES.values(), ids=hostile.SOURCES.keys())

@@ -18,7 +18,7 @@ from django.utils import timezone
 from actions.models import NormalisedAction
 from connections import history
 from connections.models import ConnectionHistory, ConnectionStatus, Incident, IntegrationConnection
-from events.models import AdapterEvent, DeliveryAttempt, DeliveryStatus, Source
+from events.models import AdapterEvent, DeliveryAttempt, DeliveryGap, DeliveryStatus, Source
 from integration_adapters.roles import AUDITOR, OPERATOR
 from polling.models import Backfill, PollingCursor
 from providers.console.filters import first_key_at
@@ -28,13 +28,16 @@ from tests.factories import (
     make_action,
     make_connection,
     make_event,
+    make_gap,
+    make_missed,
     make_quarantined,
     make_registration,
     make_rejection,
+    make_watched_hook,
 )
 from tests.incidents import trouble
 from tests.staff import list_of, operator, page_of, signed_in
-from webhooks.models import QuarantinedDelivery, RejectedDelivery, WebhookRegistration
+from webhooks.models import MissedDelivery, QuarantinedDelivery, RejectedDelivery, WatchedHook, WebhookRegistration
 
 pytestmark = pytest.mark.django_db
 
@@ -104,6 +107,9 @@ MAKERS: dict[type[Model], Callable[[IntegrationConnection], Model]] = {
     NormalisedAction: make_action,
     ConnectionHistory: make_history,
     Incident: make_incident,
+    DeliveryGap: make_gap,
+    WatchedHook: lambda row: make_watched_hook(make_registration(row)[0]),
+    MissedDelivery: lambda row: make_missed(make_watched_hook(make_registration(row)[0])),
 }
 EVIDENCE = [
     Incident,
@@ -113,6 +119,9 @@ EVIDENCE = [
     ConnectionHistory,
     RejectedDelivery,
     QuarantinedDelivery,
+    DeliveryGap,
+    WatchedHook,
+    MissedDelivery,
 ]
 models = pytest.mark.parametrize("model", MAKERS, ids=lambda model: model._meta.model_name)
 

@@ -11,7 +11,7 @@ import email.utils
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -37,6 +37,7 @@ class Metered:
     window_seconds: int
     points: int
     points_seconds: float
+    costs: Mapping[str, int]
     at_once: int
     work_seconds: float
     url: str = ""
@@ -86,7 +87,7 @@ def running_metered(metered: Metered) -> Iterator[Metered]:
         def _serve(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
             token = self.headers["Authorization"].removeprefix("Bearer ")
-            status, headers = metered.arrives(token, 2 if self.command == "GET" else 5)
+            status, headers = metered.arrives(token, metered.costs[self.command])
             time.sleep(metered.work_seconds)
             metered.leaves(token)
             self.send_response_only(status)

@@ -14,6 +14,7 @@ from connections.incidents import CALM
 from connections.models import ConnectionHistory, ConnectionStatus, Incident, IncidentStatus, IntegrationConnection
 from connections.secret_store import put_credential
 from events.models import AdapterEvent
+from integration_adapters.embedded import free_port
 from polling.models import PollingCursor, PollOutcome
 from tests.factories import ACME, GLOBEX
 from tests.neighbours import AlertingStub
@@ -52,6 +53,14 @@ class Storm:
 def storm(ledger: Ledger, settings: Any) -> Storm:
     settings.POLLS_PER_MINUTE = 1_000_000  # the minutes of the budget are real ones
     return Storm(ledger)
+
+
+@pytest.fixture(params=["Redis is there", "Redis is away"])
+def with_redis_or_not(request: pytest.FixtureRequest, settings: Any) -> None:
+    """The ledger of quotas is in Redis and may vanish with it; the due columns stay."""
+    if request.param == "Redis is away":
+        settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
+        settings.BUDGET_FAIL_MODE = "open"
 
 
 @pytest.fixture
@@ -107,6 +116,7 @@ def most_calls(seconds: float) -> int:
         pytest.param(lambda: at_date(400 * DAY), DAY, id="absurd date"),
     ],
 )
+@pytest.mark.usefixtures("with_redis_or_not")
 def test_the_time_that_is_told_is_kept_by_all_that_use_the_credential(
     ledger: Ledger, storm: Storm, time: SimulatedTime, told: Told, seconds: float
 ) -> None:
@@ -138,6 +148,7 @@ def test_the_time_that_is_told_is_kept_by_all_that_use_the_credential(
 
 
 @pytest.mark.parametrize("value", ["0", "-5", "soon", "", "1e3", "Tue, 01 Jan 2019 00:00:00 GMT", None])
+@pytest.mark.usefixtures("with_redis_or_not")
 def test_what_tells_no_time_is_no_invitation(
     ledger: Ledger, storm: Storm, time: SimulatedTime, value: str | None
 ) -> None:

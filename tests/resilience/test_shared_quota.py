@@ -20,8 +20,9 @@ from tests.factories import ACME, GLOBEX
 from tests.quota_rig import HEADERS, manifest
 from tests.resilience.metered import Metered, running_metered
 
-WINDOWS, WINDOW_SECONDS, BUDGET = 5, 3, 60
-POINTS, POINTS_SECONDS, AT_ONCE = 100, 2, 3
+WINDOWS, WINDOW_SECONDS, BUDGET = 4, 3, 60
+# More than the budget needs in the long run, less than it could be used with at once.
+POINTS, POINTS_SECONDS, READ_COST, WRITE_COST, AT_ONCE = 100, 1, 4, 5, 3
 CREDENTIALS, CONNECTIONS = 5, 50
 WORKERS = {Traffic.BACKFILL: 10, Traffic.POLL: 5, Traffic.ACTION: 1}
 PAGES_A_RUN = 5
@@ -31,7 +32,14 @@ LOOPBACK = OutboundPolicy.parse(["127.0.0.1"])
 MANIFEST = manifest(
     # What is assumed is not what holds: both are learned.
     Quota(name="requests", kind="fixed", units=10, window_seconds=WINDOW_SECONDS, headers=HEADERS),
-    Quota(name="points", units=POINTS, window_seconds=POINTS_SECONDS, read_cost=2, write_cost=5, concurrency=AT_ONCE),
+    Quota(
+        name="points",
+        units=POINTS,
+        window_seconds=POINTS_SECONDS,
+        read_cost=READ_COST,
+        write_cost=WRITE_COST,
+        concurrency=AT_ONCE,
+    ),
 )
 
 
@@ -129,14 +137,15 @@ def test_no_call_goes_over_a_limit_all_of_it_is_used_and_an_action_passes_at_onc
         window_seconds=WINDOW_SECONDS,
         points=POINTS,
         points_seconds=POINTS_SECONDS,
+        costs={"GET": READ_COST, "POST": WRITE_COST},
         at_once=AT_ONCE,
         work_seconds=0.01,
     )
     paused = pauses_of_actions()
     with running_metered(limits) as metered:
         crew = Crew(metered)
-        # The first window and the last are not whole.
-        first = int(metered.clock()) // WINDOW_SECONDS + 1
+        # The window in which it begins is not whole, and in the next one sixteen workers are still starting.
+        first = int(metered.clock()) // WINDOW_SECONDS + 2
         crew.start()
         time.sleep((first + WINDOWS) * WINDOW_SECONDS - metered.clock())
         crew.stop()

@@ -19,7 +19,16 @@ from rest_framework.test import APIClient
 from connections.models import IntegrationConnection
 from connections.tenancy import SERVICE, TENANT_ADMIN, TENANT_READER
 from tests.api import client_of, error_of
-from tests.factories import ACME, GLOBEX, STRANGER, make_action, make_connection, make_event, make_registration
+from tests.factories import (
+    ACME,
+    GLOBEX,
+    STRANGER,
+    make_action,
+    make_connection,
+    make_event,
+    make_gap,
+    make_registration,
+)
 from tests.integration.test_admin_lists import make_backfill
 
 pytestmark = pytest.mark.django_db
@@ -90,6 +99,7 @@ class Belongings:
         self.event = make_event(self.connection)
         self.action = make_action(self.connection)
         self.backfill = make_backfill(self.connection)
+        self.gap = make_gap(self.connection)
         self.ids = {
             "connection_id": self.connection.pk,
             "registration_id": self.registration.pk,

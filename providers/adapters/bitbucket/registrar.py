@@ -17,6 +17,7 @@ from providers.canonical import JSON
 from providers.client import ProviderClient
 from providers.document import Document
 from providers.errors import Misconfigured, ProviderFault, Rejected
+from providers.ledgers import HookCondition, HookState, HookWatcher
 from providers.spi import HookRegistrar
 
 DESCRIPTION = "Integration signals"
@@ -25,10 +26,37 @@ _MAX_PAGES = 50
 _KEPT_BY_PUT = ("description", "url", "active", "events")
 
 
+class BitbucketWatcher(HookWatcher):
+    """Nothing is known of Bitbucket switching a hook off by itself; people can, and remove it. There is no ledger."""
+
+    def state(self, client: ProviderClient, *, target: str, hook_id: str) -> HookState:
+        try:
+            hook = Document(client.get(_path(target, hook_id)).json())
+        except Rejected as refused:
+            if refused.status != 404:
+                raise
+            # A credential that may not see hooks is answered the same for each of them, and for all.
+            with _named(target):
+                client.get(_path(target), params={"pagelen": 1})
+            return HookState(condition=HookCondition.GONE)
+        active = hook.boolean("/active")
+        if active is None:
+            raise ProviderFault("Bitbucket does not say whether the hook is active.")
+        condition = HookCondition.ENABLED if active else HookCondition.DISABLED
+        return HookState(condition=condition, url=hook.text("/url") or "")
+
+    def enable(
+        self, client: ProviderClient, *, target: str, hook_id: str, url: str, secret: str, events: Sequence[str]
+    ) -> str:
+        _update(client, target, hook_id, {"active": True, "secret": secret})
+        return hook_id
+
+
 class BitbucketRegistrar(HookRegistrar):
     """A target is a path of the API: ``repositories/<workspace>/<repository>`` or ``workspaces/<workspace>``."""
 
     scheme = "hmac"
+    watcher = BitbucketWatcher()
 
     def targets(self, settings: Mapping[str, Any]) -> Sequence[str]:
         workspaces: list[str] = settings.get("workspaces") or []
@@ -61,13 +89,7 @@ class BitbucketRegistrar(HookRegistrar):
         return made
 
     def change_secret(self, client: ProviderClient, *, target: str, hook_id: str, url: str, secret: str) -> None:
-        with _named(f"hook {hook_id} of {target}"):
-            path = _path(target, hook_id)
-            hook = client.get(path).json()
-            if not isinstance(hook, dict) or not isinstance(hook.get("events"), list):
-                raise ProviderFault("Bitbucket's answer does not describe the hook.")
-            kept = {name: hook[name] for name in _KEPT_BY_PUT if name in hook}
-            client.write("PUT", path, json={**kept, "url": url, "secret": secret})
+        _update(client, target, hook_id, {"url": url, "secret": secret})
 
     def delete(self, client: ProviderClient, *, target: str, hook_id: str) -> None:
         try:
@@ -75,6 +97,17 @@ class BitbucketRegistrar(HookRegistrar):
         except Rejected as refused:
             if refused.status != 404:
                 raise
+
+
+def _update(client: ProviderClient, target: str, hook_id: str, changes: JSON) -> None:
+    """An update replaces the hook, so what is to stay is sent again."""
+    with _named(f"hook {hook_id} of {target}"):
+        path = _path(target, hook_id)
+        hook = client.get(path).json()
+        if not isinstance(hook, dict) or not isinstance(hook.get("events"), list):
+            raise ProviderFault("Bitbucket's answer does not describe the hook.")
+        kept = {name: hook[name] for name in _KEPT_BY_PUT if name in hook}
+        client.write("PUT", path, json={**kept, **changes})
 
 
 def _all_events(target: str) -> list[str]:

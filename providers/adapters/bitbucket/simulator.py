@@ -60,6 +60,11 @@ class Simulator:
     def settings(cls, base_url: str) -> dict[str, Any]:
         return {"base_url": f"{base_url}/2.0", "repositories": list(REPOSITORIES)}
 
+    def switch_hooks(self, *, on: bool) -> None:
+        for hooks in self.hooks.values():
+            for hook in hooks.values():
+                hook["active"] = on
+
     def kept_hooks(self) -> list[tuple[str, str]]:
         return [(hook["url"], hook["secret"]) for hooks in self.hooks.values() for hook in hooks.values()]
 

@@ -19,6 +19,7 @@ from providers.canonical import JSON
 from providers.client import ProviderClient
 from providers.document import Document
 from providers.errors import AuthFailed, Misconfigured, ProviderFault, Rejected
+from providers.ledgers import HookCondition, HookState, HookWatcher
 from providers.spi import HookRegistrar
 
 WEBHOOKS_PATH: Final = "rest/webhooks/1.0/webhook"
@@ -39,6 +40,32 @@ _REFUSALS: Final[Mapping[int, str]] = {
 _NOT_SIGNED: Final = f"Jira does not say that it signs this webhook. {_BY_HAND}"
 
 
+class JiraWatcher(HookWatcher):
+    """Admin webhooks do not expire, but administrators can switch them off or remove them. There is no ledger."""
+
+    def state(self, client: ProviderClient, *, target: str, hook_id: str) -> HookState:
+        with _explained():
+            try:
+                hook = Document(client.get(_path(hook_id)).json())
+            except Rejected as refused:
+                if refused.status != 404:
+                    raise
+                # An account that is no administrator is answered the same for each of them, and for all.
+                client.get(WEBHOOKS_PATH)
+                return HookState(condition=HookCondition.GONE)
+        enabled = hook.boolean("/enabled")
+        if enabled is None:
+            raise ProviderFault("Jira does not say whether the webhook is enabled.")
+        condition = HookCondition.ENABLED if enabled else HookCondition.DISABLED
+        return HookState(condition=condition, url=hook.text("/url") or "")
+
+    def enable(
+        self, client: ProviderClient, *, target: str, hook_id: str, url: str, secret: str, events: Sequence[str]
+    ) -> str:
+        _update(client, hook_id, {"enabled": True, "url": url, "secret": secret})
+        return hook_id
+
+
 class JiraRegistrar(HookRegistrar):
     """One hook of the site. A target is the JQL of the issues it tells of, after the setting ``projects``.
 
@@ -46,6 +73,7 @@ class JiraRegistrar(HookRegistrar):
     """
 
     scheme = "hmac"
+    watcher = JiraWatcher()
 
     def __init__(self, default_events: Sequence[str]) -> None:
         self._default_events = tuple(default_events)
@@ -79,14 +107,7 @@ class JiraRegistrar(HookRegistrar):
         return hook_id
 
     def change_secret(self, client: ProviderClient, *, target: str, hook_id: str, url: str, secret: str) -> None:
-        with _explained():
-            hook = client.get(_path(hook_id)).json()
-            if not isinstance(hook, dict) or not isinstance(hook.get("events"), list):
-                raise ProviderFault("Jira's answer does not describe the webhook.")
-            kept = {name: hook[name] for name in _KEPT if name in hook}
-            told = client.write("PUT", _path(hook_id), json={**kept, "url": url, "secret": secret})
-        if Document(told.json()).boolean("/isSigned") is not True:
-            raise Misconfigured(_NOT_SIGNED)
+        _update(client, hook_id, {"url": url, "secret": secret})
 
     def delete(self, client: ProviderClient, *, target: str, hook_id: str) -> None:
         with _explained():
@@ -95,6 +116,18 @@ class JiraRegistrar(HookRegistrar):
             except Rejected as refused:
                 if refused.status != 404:
                     raise
+
+
+def _update(client: ProviderClient, hook_id: str, changes: JSON) -> None:
+    """An update replaces the webhook, so what is to stay is sent again."""
+    with _explained():
+        hook = client.get(_path(hook_id)).json()
+        if not isinstance(hook, dict) or not isinstance(hook.get("events"), list):
+            raise ProviderFault("Jira's answer does not describe the webhook.")
+        kept = {name: hook[name] for name in _KEPT if name in hook}
+        told = client.write("PUT", _path(hook_id), json={**kept, **changes})
+    if Document(told.json()).boolean("/isSigned") is not True:
+        raise Misconfigured(_NOT_SIGNED)
 
 
 def _path(hook_id: str) -> str:

@@ -26,6 +26,10 @@ class SimulatedHooks:
         self.signs = True
         self.kept: dict[int, JSON] = {}
 
+    def switch(self, *, on: bool) -> None:
+        for hook in self.kept.values():
+            hook["enabled"] = on
+
     def handle(self, method: str, path: str, body: bytes) -> tuple[int, Any] | None:
         """Status and body of the answer, or ``None`` where the request is about something else."""
         if path == PATH:

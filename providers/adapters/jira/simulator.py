@@ -98,6 +98,9 @@ class Simulator:
     def settings(cls, base_url: str) -> dict[str, Any]:
         return {"base_url": base_url, "projects": list(PROJECTS)}
 
+    def switch_hooks(self, *, on: bool) -> None:
+        self.hooks.switch(on=on)
+
     def kept_hooks(self) -> list[tuple[str, str]]:
         return [(hook["url"], hook.get("secret", "")) for hook in self.hooks.kept.values()]
 

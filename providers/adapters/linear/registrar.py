@@ -15,7 +15,8 @@ from typing import Any
 from providers.adapters.linear import graphql
 from providers.client import ProviderClient
 from providers.document import Document
-from providers.errors import Misconfigured, Rejected
+from providers.errors import Misconfigured, ProviderFault, Rejected
+from providers.ledgers import HookCondition, HookState, HookWatcher
 from providers.spi import HookRegistrar
 
 ALL_PUBLIC_TEAMS = "all public teams"
@@ -27,7 +28,7 @@ _LABEL = "Signals"
 _ADDRESS = "A webhook's address must begin with https:// and be reachable from the internet."
 
 TEAM = "query Team($key: String!) { teams(first: 1, filter: {key: {eq: $key}}) { nodes { id } } }"
-HOOK = "query Hook($id: String!) { webhook(id: $id) { id url } }"
+HOOK = "query Hook($id: String!) { webhook(id: $id) { id url enabled } }"
 CREATE = (
     "mutation CreateHook($input: WebhookCreateInput!) "
     "{ webhookCreate(input: $input) { success webhook { id enabled } } }"
@@ -39,8 +40,33 @@ UPDATE = (
 DELETE = "mutation DeleteHook($id: String!) { webhookDelete(id: $id) { success } }"
 
 
+class LinearWatcher(HookWatcher):
+    """A webhook that keeps failing may be switched off by Linear; it is not said after how many failures."""
+
+    def state(self, client: ProviderClient, *, target: str, hook_id: str) -> HookState:
+        try:
+            found = graphql.data(client.post_query(graphql.PATH, json=graphql.request("Hook", HOOK, {"id": hook_id})))
+        except Rejected as refused:
+            # Of what the credential may not see it is said too, but it could see it when it made it.
+            if refused.status != graphql.NOT_FOUND:
+                raise
+            return HookState(condition=HookCondition.GONE)
+        enabled = found.boolean("/webhook/enabled")
+        if enabled is None:
+            raise ProviderFault("Linear does not say whether the webhook is enabled.")
+        condition = HookCondition.ENABLED if enabled else HookCondition.DISABLED
+        return HookState(condition=condition, url=found.text("/webhook/url") or "")
+
+    def enable(
+        self, client: ProviderClient, *, target: str, hook_id: str, url: str, secret: str, events: Sequence[str]
+    ) -> str:
+        _done(client, "UpdateHook", UPDATE, {"id": hook_id, "input": {"enabled": True}}, "webhookUpdate")
+        return hook_id
+
+
 class LinearHooks(HookRegistrar):
     scheme = "hmac"
+    watcher = LinearWatcher()
 
     def targets(self, settings: Mapping[str, Any]) -> Sequence[str]:
         """The keys of the teams, or all public teams where the settings name none."""

@@ -69,6 +69,10 @@ class Simulator:
     def kept_hooks(self) -> list[tuple[str, str]]:
         return [(hook["url"], hook["secret"]) for hook in self.hooks.values()]
 
+    def switch_hooks(self, *, on: bool) -> None:
+        for hook in self.hooks.values():
+            hook["enabled"] = on
+
     @property
     def hooks(self) -> dict[str, Body]:
         """The webhooks made through the API, by id."""

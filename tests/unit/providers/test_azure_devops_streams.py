@@ -3,126 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from datetime import timedelta
 
 import orjson
 import pytest
 
-from providers.adapters.azure_devops.adapter import AzureDevOpsAdapter
-from providers.adapters.azure_devops.simulated_lists import BUILDS_A_PAGE, Lists, Refused
+from providers.adapters.azure_devops.simulated_lists import BUILDS_A_PAGE
 from providers.canonical import JSON
-from providers.client import ProviderClient
 from providers.errors import AuthFailed, ProviderError, ProviderFault, Rejected
-from providers.outbound import OutboundPolicy
 from providers.simulation import SimulatedAnswer
-from providers.spi import Page, ProviderEvent, WebhookRequest, Window
-from tests.contract.provider_server import Server, serving
+from providers.spi import ProviderEvent, WebhookRequest, Window
+from tests.contract.provider_server import serving
+from tests.unit.providers.azure_devops_organisation import ADAPTER, REPOSITORY, START, Organisation, at
 
-ADAPTER = AzureDevOpsAdapter()
-START = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
-LIVE = Window(since=START)
-PROJECT = {"id": "p-1", "name": "Web Shop"}
-REPOSITORY = {"id": "r-1", "name": "storefront", "project": PROJECT}
-ZOE = {"id": "zoe-1", "displayName": "Zoe Lind", "uniqueName": "zoe@acme.example"}
 ZERO, OLD, NEW = "0" * 40, "a" * 40, "b" * 40
-
-
-def at(minutes: float = 0, seconds: float = 0) -> str:
-    return f"{START + timedelta(minutes=minutes, seconds=seconds):%Y-%m-%dT%H:%M:%S.%f}0Z"
-
-
-class Organisation:
-    """The lists as the service gives them, on loopback."""
-
-    def __init__(self) -> None:
-        self.lists = Lists(PROJECT, REPOSITORY)
-        self.instead: SimulatedAnswer | None = None
-        self.meanwhile: list[Any] = []
-        self.server: Server
-
-    def answer(
-        self, method: str, path: str, query: dict[str, list[str]], headers: dict[str, str], body: bytes
-    ) -> SimulatedAnswer:
-        if self.instead:
-            return self.instead
-        try:
-            steps = [step.replace("%20", " ") for step in path.split("/")[2:]]
-            found, more = self.lists.answer(steps, {name: values[0] for name, values in query.items()})
-        except Refused as refused:
-            return SimulatedAnswer(refused.status, {"content-type": "application/json"}, b"{}")
-        if self.meanwhile:
-            self.meanwhile.pop(0)()
-        return SimulatedAnswer(200, {"content-type": "application/json", **more}, orjson.dumps(found))
-
-    def page(self, stream: str, position: JSON, window: Window = LIVE, partition: str = "Web Shop") -> Page:
-        settings = {"base_url": f"{self.server.url}/acme"}
-        config = ADAPTER.client_config(settings, {"token": "t"}, "7.1")
-        with ProviderClient(config, OutboundPolicy.parse(["127.0.0.1"])) as client:
-            return ADAPTER.stream(stream).page(
-                client, partition=partition, settings=settings, position=position, window=window
-            )
-
-    def poll(
-        self, stream: str, position: JSON | None = None, window: Window = LIVE, partition: str = "Web Shop"
-    ) -> Run:
-        run = Run(position or {})
-        before = len(self.server.asked)
-        for _ in range(100):
-            page = self.page(stream, run.position, window, partition)
-            run.events += page.events
-            run.position = orjson.loads(orjson.dumps(page.position))
-            if not page.more:
-                break
-        run.asked = [parse_qs(urlsplit(path).query) for _, path in self.server.asked[before:]]
-        return run
-
-    def revise(self, number: int, rev: int, minutes: float, **fields: Any) -> None:
-        whole = {
-            "System.TeamProject": "Web Shop",
-            "System.CreatedDate": at(0),
-            "System.CreatedBy": ZOE,
-            "System.ChangedDate": at(minutes),
-            "System.ChangedBy": ZOE,
-            "System.State": "Active",
-            "System.Title": "Total is wrong",
-            **{name.replace("__", "."): value for name, value in fields.items()},
-        }
-        watermark = len(self.lists.revisions) + 1
-        self.lists.revisions.append({"watermark": watermark, "id": number, "rev": rev, "fields": whole})
-
-    def build(self, number: int, finished: str, **more: Any) -> None:
-        build = {"id": number, "result": "succeeded", "finishTime": finished, "buildNumber": str(number), **more}
-        self.lists.builds.append({"project": PROJECT, "definition": {"name": "ci"}, **build})
-
-    def request(self, number: int, created: str, closed: str = "", **more: Any) -> JSON:
-        ends = {"status": "completed", "closedDate": closed, "closedBy": ZOE} if closed else {"status": "active"}
-        repository = {**REPOSITORY, "remoteUrl": "https://dev.azure.com/acme/Web%20Shop/_git/storefront"}
-        request = {"pullRequestId": number, "repository": repository, "creationDate": created, **ends, **more}
-        self.lists.pull_requests.append(request)
-        return request
-
-    def push(self, number: int, minutes: float, *refs: tuple[str, str, str]) -> JSON:
-        updates = [{"name": name, "oldObjectId": old, "newObjectId": new} for name, old, new in refs]
-        push = {"pushId": number, "date": at(minutes), "refUpdates": updates, "repository": REPOSITORY}
-        self.lists.pushes.append({**push, "pushedBy": ZOE})
-        return push
-
-
-class Run:
-    def __init__(self, position: JSON) -> None:
-        self.position = position
-        self.events: list[ProviderEvent] = []
-        self.asked: list[dict[str, list[str]]] = []
-
-    @property
-    def told(self) -> list[str]:
-        return [str(event.signal_type) for event in self.events]
-
-    @property
-    def keys(self) -> set[str]:
-        return {event.dedupe_key for event in self.events}
+WHERE = "Web Shop/storefront"
 
 
 @pytest.fixture
@@ -223,6 +118,15 @@ def test_more_builds_of_one_second_than_a_page_holds_are_all_told(acme: Organisa
     assert len(acme.poll("builds").keys) == BUILDS_A_PAGE * 3 + 1
 
 
+def test_builds_of_one_second_hide_none_when_some_are_deleted_meanwhile(acme: Organisation) -> None:
+    for number in range(BUILDS_A_PAGE * 3):
+        acme.build(number, at(5))
+    # After the first page of that second, which begins with the second request.
+    acme.meanwhile = [lambda: None, lambda: acme.lists.builds.__delitem__(slice(0, 5))]
+    told = {event.happening.split(":")[1] for event in acme.poll("builds").events}
+    assert told >= {str(number) for number in range(5, BUILDS_A_PAGE * 3)}
+
+
 def test_a_build_listed_late_is_told_inside_the_lookback_only(acme: Organisation) -> None:
     acme.build(1, at(30))
     position = acme.poll("builds").position
@@ -249,6 +153,14 @@ def test_a_window_is_asked_for_with_both_ends(acme: Organisation) -> None:
     assert run.asked[0]["minTime"] == ["2026-03-02T08:00:00.000Z"]
     assert run.asked[0]["maxTime"] == ["2026-03-02T08:20:00.000Z"]
     assert [event.happening.split(":")[1] for event in run.events] == ["0", "10"]
+
+
+@pytest.mark.parametrize("stream", ["pull_requests_created", "pull_requests_closed", "pushes"])
+def test_other_windows_have_both_ends_too(acme: Organisation, stream: str) -> None:
+    window = Window(since=START, until=START + timedelta(minutes=20))
+    (asked,) = acme.poll(stream, window=window, partition=WHERE if stream == "pushes" else "Web Shop").asked
+    times = [values for name, values in asked.items() if name.endswith(("Time", "Date"))]
+    assert times == [["2026-03-02T08:00:00.000Z"], ["2026-03-02T08:20:00.000Z"]]
 
 
 def test_a_build_and_its_webhook_are_one_happening(acme: Organisation) -> None:
@@ -304,6 +216,11 @@ def test_a_request_that_leaves_the_list_while_it_is_read_hides_no_other(acme: Or
     assert {event.happening.split(":")[2] for event in first.events} >= {str(number) for number in range(1, 246)}
 
 
+def test_a_request_that_is_open_again_is_not_told_as_closed(acme: Organisation) -> None:
+    acme.request(1, at(-60), closed=at(5), status="active")
+    assert acme.poll("pull_requests_closed").told == []
+
+
 def test_a_request_is_one_happening_with_its_webhook_and_has_a_page(acme: Organisation) -> None:
     acme.request(2, at(6), closed=at(9))
     polled = [*acme.poll("pull_requests_created").events, *acme.poll("pull_requests_closed").events]
@@ -319,8 +236,6 @@ def test_a_request_is_one_happening_with_its_webhook_and_has_a_page(acme: Organi
 
 
 # --- pushes ---
-
-WHERE = "Web Shop/storefront"
 
 
 def test_a_push_tells_each_ref_as_its_webhook_does(acme: Organisation) -> None:

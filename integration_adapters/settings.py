@@ -121,7 +121,7 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     VAR_DIR.mkdir(exist_ok=True)
 else:
     DATABASES["default"]["ENGINE"] = "integration_adapters.database"
-# For the one statement of every webhook, and that of every page; a pooler that mixes sessions must know prepared statements.
+# For the statements that store webhooks and pages; a pooler that mixes sessions must know prepared statements.
 DATABASE_PREPARED_STATEMENTS: bool = env.bool("DATABASE_PREPARED_STATEMENTS", True)
 
 REDIS_URL: str = env.str("REDIS_URL", "") or "redis://127.0.0.1:6379/0"

@@ -126,7 +126,7 @@ class DeliveryLedger(ABC):
     redeliveries_a_minute: ClassVar[int] = 0
     """How many deliveries a minute may be asked for again with one credential; 0: none can."""
     fetches: ClassVar[bool] = True
-    """Whether ``fetch`` gives what ``attempts`` did not; otherwise what has no ``request`` there can only be asked for."""
+    """Whether ``fetch`` gives what ``attempts`` did not; if not, what has no ``request`` can only be asked for."""
 
     @abstractmethod
     def attempts(

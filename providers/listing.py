@@ -8,7 +8,7 @@ How a run reads, by the order in which the list is given:
 - Oldest first, with a filter that takes a time (``step``): the next page starts at the time of the last item, not at
   a page number, because what changes moves to the end. Only where one instant holds more than a page are pages
   followed.
-- Oldest first without such steps, or in no order: page by page to the end, then the watermark moves.
+- Oldest first without such steps: page by page to the end, then the watermark moves. In no order: all of it, each time.
 - Newest first: down to where the last run began. The watermark becomes the newest time of the *first* page, since what
   changes meanwhile appears above it, and only at the end: a run that stops half way has moved nothing.
 
@@ -40,6 +40,7 @@ _CLOCK_SPREAD = timedelta(seconds=60)
 RESTARTS = 3
 # How late an item may be on a list that was quiet all the while, where its overlap is shorter.
 SETTLED = timedelta(days=1)
+_AT_LAST = datetime.max.replace(tzinfo=UTC)
 FORGETFUL = "The provider keeps forgetting the pages it named; the run begins again."
 
 
@@ -136,6 +137,8 @@ class ListStream(Stream):
         times = self._times(items)
         told = replace(place, since=run.floor)
         events = [event for item in items for event in self.events(item, told) if inside(event, told)]
+        # They are handed on in this order, and some lists are given newest first.
+        events.sort(key=lambda event: event.occurred_at or _AT_LAST)
         mark = self.paging.after(answer, body, len(items), run.mark)
         if mark is not None and mark == run.mark:
             raise ProviderFault("The provider repeats a page.")

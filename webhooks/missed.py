@@ -27,7 +27,7 @@ from webhooks.repair_models import UNSETTLED_MISSED, MissedCause, MissedState
 ONE_WINDOW = timedelta(minutes=15)
 LONGEST_WINDOW = timedelta(hours=24)
 # A door that was just closed or opened is remembered for seconds, and clocks differ.
-SLACK = timedelta(seconds=60)
+CLOCK_SPREAD = timedelta(seconds=60)
 
 # Between the time a provider notes and the one at which its delivery was stored: clocks, and redelivery.
 ARRIVES_BEFORE, ARRIVES_AFTER = timedelta(minutes=15), timedelta(hours=1)
@@ -168,7 +168,7 @@ def _on_purpose(work: HookWork, missing: Iterable[_Told]) -> set[str]:
     return {
         entry.delivery_id
         for entry in refused
-        if any(since - SLACK <= entry.delivered_at <= until + SLACK for since, until in spans)
+        if any(since - CLOCK_SPREAD <= entry.delivered_at <= until + CLOCK_SPREAD for since, until in spans)
     }
 
 

@@ -42,6 +42,8 @@ ROWS_A_RUN = 200
 ARRIVES_WITHIN = timedelta(seconds=60)
 # Of one delivery; then its window is polled.
 TRIES = 4
+# Where it can only be asked for: the window is polled soon enough to be here in a quarter of an hour.
+TRIES_OF_ASKING = 2
 PAUSE_AFTER_TRY = timedelta(seconds=90)
 # Around a delivery that can be had in no other way.
 POLLED_AROUND = timedelta(minutes=5)
@@ -102,7 +104,7 @@ def _steps(work: HookWork, watch: WatchedHook, ledger: DeliveryLedger, rows: Seq
         except _OF_ALL:
             raise
         except ProviderError as error:
-            _failed(work, watch, row, error)
+            _failed(work, watch, row, error, TRIES if ledger.fetches else TRIES_OF_ASKING)
     return len(rows) == ROWS_A_RUN
 
 
@@ -148,10 +150,10 @@ def _fetch(work: HookWork, watch: WatchedHook, ledger: DeliveryLedger, row: Miss
         take(work, row, request)
 
 
-def _failed(work: HookWork, watch: WatchedHook, row: MissedDelivery, error: ProviderError) -> None:
+def _failed(work: HookWork, watch: WatchedHook, row: MissedDelivery, error: ProviderError, tries: int) -> None:
     """One delivery that cannot be had must not keep the others."""
     reason = redact_text(str(error))[:500]
-    if error.status in (404, 410) or row.tries + 1 >= TRIES:
+    if error.status in (404, 410) or row.tries + 1 >= tries:
         give_up(work, watch, row, reason)
         return
     with work.holding():

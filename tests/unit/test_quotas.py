@@ -48,6 +48,12 @@ def test_the_classes_are_named_most_urgent_first() -> None:
         ("gitlab", "GET", "/api/v4/projects/g%2Fp", {"requests": ("", 1), "one project": ("", 1)}),
         ("gitlab", "POST", "/api/v4/projects/7/issues/3/notes", {"requests": ("", 1), "notes": ("", 1)}),
         ("gitlab", "POST", "/api/v4/projects/7/pipeline", {"requests": ("", 1), "new pipelines": ("7", 1)}),
+        (
+            "gitlab",
+            "POST",
+            "/api/v4/groups/g%2Fh/hooks/3/events/9/resend",
+            {"requests": ("", 1), "resent webhooks": ("", 1)},
+        ),
         ("bitbucket", "GET", "/2.0/repositories/w/r/pullrequests", {"repositories": ("", 1)}),
         ("bitbucket", "GET", "/2.0/repositories/w/r/hooks", {"webhooks": ("", 1)}),
         ("bitbucket", "GET", "/2.0/workspaces/w/hooks", {"webhooks": ("", 1)}),

@@ -6,7 +6,7 @@ https://docs.github.com/en/rest/using-the-rest-api/using-pagination-in-the-rest-
 from __future__ import annotations
 
 import hashlib
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -118,8 +118,8 @@ def published_release(own: int, repository: str, author: JSON, moment: str) -> J
     }
 
 
-def quota_headers(limit: int, used: int) -> dict[str, str]:
-    reset = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+def quota_headers(limit: int, used: int, now: datetime) -> dict[str, str]:
+    reset = now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
     return {
         "x-ratelimit-limit": str(limit),
         "x-ratelimit-remaining": str(limit - used),

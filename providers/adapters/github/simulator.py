@@ -136,7 +136,7 @@ class Simulator(HooksAtWork):
         return SimulatedAnswer(status, {**base, **(headers or {})}, orjson.dumps(body))
 
     def _quota(self) -> dict[str, str]:
-        return quota_headers(QUOTA, self._used)
+        return quota_headers(QUOTA, self._used, datetime.now(UTC))
 
     # The world
 

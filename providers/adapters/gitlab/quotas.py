@@ -21,4 +21,6 @@ QUOTAS: Final = (
     Quota(name="notes", units=60, path=r"/(?:notes|discussions)(?:/|$)", only="writes"),
     Quota(name="new issues", units=200, path=r"/issues$", only="writes"),
     Quota(name="new pipelines", units=25, path=r"/projects/([^/]+)/pipeline$", only="writes"),
+    # https://docs.gitlab.com/api/project_webhooks/#resend-a-project-webhook-event
+    Quota(name="resent webhooks", units=5, path=r"/hooks/[0-9]+/events/[0-9]+/resend$", only="writes", separate=True),
 )

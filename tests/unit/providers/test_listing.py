@@ -102,3 +102,11 @@ def test_what_was_told_long_ago_is_not_told_again_by_a_quiet_list(stream: RowStr
         source.much_later()
         reader.run()
         assert len(reader.told) == 1
+
+
+@pytest.mark.parametrize("stream", WAYS, ids=lambda stream: stream.name)
+def test_a_page_is_handed_on_in_the_order_in_which_things_happened(stream: RowStream) -> None:
+    with serving(ShiftingSource(6).handle) as server:
+        moments = [event.occurred_at for event in Reader(stream, server).page().events]
+    assert len(moments) > 1
+    assert moments == sorted(moments)

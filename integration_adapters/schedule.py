@@ -32,9 +32,7 @@ ENTRIES = (
         "Fetches key sets of providers that are missing, old, or lack a key a delivery named.",
     ),
     Entry("Settle hooks", "webhooks.settle_hooks", 30, 60, "Tells providers what they could not be told at once."),
-    Entry(
-        "Send incidents", "connections.send_incidents", 5, 10, "Tells the alerting service what it does not know."
-    ),
+    Entry("Send incidents", "connections.send_incidents", 5, 10, "Tells the alerting service what it does not know."),
     Entry("Settle incidents", "polling.settle_incidents", 60, 60, "Ends incidents of polling that are over."),
     Entry(
         "Tidy incidents", "connections.tidy_incidents", 300, 300, "Ends those of suspended connections, removes old."

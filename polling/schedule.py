@@ -118,7 +118,8 @@ def hand_over(claims: Sequence[Claim]) -> int:
         for start in range(0, len(ids), CURSORS_A_MESSAGE)
     ]
     if messages:
-        with current_app.producer_or_acquire() as producer:
+        # All in one round trip to the broker. If it fails, their leases end.
+        with current_app.producer_or_acquire() as producer, producer.batch():
             for message in messages:
                 current_app.send_task(
                     "polling.poll_cursors",

@@ -43,7 +43,7 @@ class HookState:
 
 
 class HookWatcher(ABC):
-    """Looks after hooks that a ``HookRegistrar`` made. Each call but ``enable`` is one logical request."""
+    """Looks after hooks that a ``HookRegistrar`` made. A look at one that is there is one request."""
 
     pauses_after: ClassVar[int] = 0
     """So many failures in a row and the provider sends nothing for a while, nor notes it in its ledger; 0: never."""

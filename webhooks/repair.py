@@ -40,6 +40,8 @@ log = structlog.get_logger(__name__)
 ROWS_A_RUN = 200
 # What was asked for comes within seconds, or not at all.
 ARRIVES_WITHIN = timedelta(seconds=60)
+# The pace is told by the minute; a door that is shut may be open by then.
+ASKED_AGAIN_AFTER = timedelta(seconds=60)
 # Of one delivery; then its window is polled.
 TRIES = 4
 # Where it can only be asked for: the window is polled soon enough to be here in a quarter of an hour.
@@ -90,7 +92,8 @@ def _settle_arrived(work: HookWork, watch: WatchedHook) -> list[MissedDelivery]:
 
 
 def _steps(work: HookWork, watch: WatchedHook, ledger: DeliveryLedger, rows: Sequence[MissedDelivery]) -> bool:
-    left_to_ask = _left_to_ask(work, ledger)
+    left_to_ask = _left_to_ask(work, ledger) if work.door_is_open else 0
+    waiting = []
     for row in rows:
         if work.is_over:
             return True
@@ -101,10 +104,16 @@ def _steps(work: HookWork, watch: WatchedHook, ledger: DeliveryLedger, rows: Seq
                 left_to_ask -= 1
             elif ledger.fetches:
                 _fetch(work, watch, ledger, row)
+            else:
+                waiting.append(row.pk)
         except _OF_ALL:
             raise
         except ProviderError as error:
             _failed(work, watch, row, error, TRIES if ledger.fetches else TRIES_OF_ASKING)
+    if waiting:
+        with work.holding():
+            rows_left = MissedDelivery.objects.filter(pk__in=waiting)
+            rows_left.update(next_step_at=from_now(ASKED_AGAIN_AFTER), updated_at=Now())
     return len(rows) == ROWS_A_RUN
 
 
@@ -113,7 +122,7 @@ def _may_be_asked_for(work: HookWork, ledger: DeliveryLedger, row: MissedDeliver
     if not ledger.fetches:
         return row.state == MissedState.MISSING and work.may_ask
     is_new = row.state == MissedState.MISSING and not row.tries and row.cause != MissedCause.NOT_HERE
-    return is_new and work.may_ask and work.door_is_open
+    return is_new and work.may_ask
 
 
 def _left_to_ask(work: HookWork, ledger: DeliveryLedger) -> int:

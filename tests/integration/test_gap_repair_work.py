@@ -20,7 +20,7 @@ from tests.lost_deliveries import asked, looked_after, lose, states
 from tests.missed_world import World, world
 from tests.simulated_time import simulated_time
 from webhooks import ingress, reconciliation
-from webhooks.models import WebhookRegistration
+from webhooks.models import MissedDelivery, WebhookRegistration
 from webhooks.reconciliation import DOORS_A_MESSAGE, hand_over, reconcile_due, run_message
 from webhooks.repair_lease import Claim, claim_due
 
@@ -135,6 +135,25 @@ class TestWhatTheLedgerDidNotKeep:
         assert states() == ["asked"] * 5 + ["missing"] * 2
         look(gitlab)
         assert {answer.status for answer in gitlab.server.answered} == {200, 201}
+
+    def test_those_that_have_to_wait_are_not_looked_at_until_a_minute_has_passed(self, gitlab: World) -> None:
+        for _ in range(7):
+            lose_large(gitlab)
+        look(gitlab)
+        before = len(gitlab.server.asked)
+        gitlab.time.pass_by(timedelta(seconds=40))
+        assert reconcile_due() == []
+        assert len(gitlab.server.asked) == before
+
+    def test_while_no_web_process_runs_it_waits_and_spends_no_try(self, gitlab: World) -> None:
+        lose_large(gitlab)
+        for _ in range(3):
+            gitlab.time.pass_by(timedelta(minutes=4))
+            reconcile_due()
+        assert asked(gitlab, "/resend", "POST") == 0
+        assert MissedDelivery.objects.get().tries == 0
+        look(gitlab)
+        assert states() == ["asked"]
 
 
 def lose_large(made: World) -> SimulatedAttempt:

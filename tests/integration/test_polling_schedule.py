@@ -9,6 +9,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import redis
+from django.conf import settings as django_settings
 from django.db import connection as database
 from django.db import transaction
 from django.test.utils import CaptureQueriesContext
@@ -16,6 +18,7 @@ from django.utils import timezone
 
 from connections.models import ConnectionStatus, IntegrationConnection
 from polling import schedule, tasks
+from polling.lease import new_token
 from polling.models import PollingCursor, PollOutcome
 from polling.runner import LEASE_LOST, poll_once
 from polling.schedule import claim_due, hand_over
@@ -211,3 +214,29 @@ def test_a_tick_hands_over_through_the_real_broker(ledger: Ledger) -> None:
         message.ack()
     cursor = PollingCursor.objects.get()
     assert (arguments, keywords) == ([[str(cursor.pk)], str(cursor.lease_token)], {})
+
+
+def broker() -> redis.Redis:
+    return redis.Redis.from_url(django_settings.REDIS_URL)
+
+
+def claims_of(number: int) -> list[schedule.Claim]:
+    token = new_token()
+    return [schedule.Claim(uuid.uuid4(), token) for _ in range(number)]
+
+
+def test_the_messages_of_a_batch_do_not_wait_for_each_other() -> None:
+    hand_over(claims_of(1))  # the connection is there
+    with broker() as asking:
+        before = asking.info("stats")["total_reads_processed"]
+        assert hand_over(claims_of(500)) == 20
+        # Each that waits for an answer is a read of its own; together they are as many as their bytes need.
+        assert asking.info("stats")["total_reads_processed"] - before < 15
+        assert asking.llen(schedule.current_app.conf.task_default_queue) == 21
+
+
+def test_a_hand_over_survives_a_broker_that_hung_up() -> None:
+    hand_over(claims_of(1))
+    broker().client_kill_filter(_type="normal", skipme=True)
+    assert hand_over(claims_of(60)) == 3
+    assert broker().llen(schedule.current_app.conf.task_default_queue) >= 1 + 3

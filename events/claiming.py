@@ -129,8 +129,9 @@ SELECT ARRAY(SELECT event_id FROM held), (SELECT count(*) FROM parked),
     (SELECT tenant_id FROM ring WHERE due ORDER BY place DESC LIMIT 1)
 """  # noqa: S608 - put together from the text above
 
-# The first event of each entity that waits for its turn: the earliest of its tenant's queue. One that failed
-# and was not parked since keeps the pause it was given, but is touched, lest a claim that began before park it.
+# The first event of each entity that waits for its turn: the earliest of its tenant's queue. One that failed and was
+# not parked since, or is held back, keeps the pause it was given, but is touched, lest a claim that began before park
+# it.
 # Rows are locked in the order in which everybody locks them.
 _WAKE = """
 WITH next AS MATERIALIZED (
@@ -150,7 +151,8 @@ WITH next AS MATERIALIZED (
 )
 UPDATE adapter_events e
 SET lease_token = NULL, updated_at = statement_timestamp(), next_attempt_at = CASE
-    WHEN e.delivery_status = 'failed' AND e.lease_token IS NULL THEN e.next_attempt_at
+    WHEN e.lease_token IS NULL AND (e.delivery_status = 'failed' OR e.next_attempt_at > statement_timestamp())
+        THEN e.next_attempt_at
     ELSE e.received_at - interval '1 millisecond' END
 FROM locked WHERE e.event_id = locked.event_id
 """

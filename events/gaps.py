@@ -17,7 +17,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from connections.incidents import Cause, raise_incident, resolve_incident
-from connections.models import Incident, IncidentSeverity, IncidentStatus, IntegrationConnection
+from connections.models import ConnectionStatus, Incident, IncidentSeverity, IncidentStatus, IntegrationConnection
 from events.gap_metrics import GAPS
 from events.gap_models import UNSETTLED, DeliveryGap, GapCause, GapRepair, GapStatus
 from providers.redaction import redact_text
@@ -98,7 +98,7 @@ def widen_gap(found: Found) -> DeliveryGap:
 
 def end_gaps(gaps: QuerySet[DeliveryGap], until: datetime) -> int:
     """The windows of these end then, as far as they had no end yet; returns how many."""
-    return gaps.filter(until=None).update(until=until, next_try_at=Now(), updated_at=Now())
+    return gaps.filter(until=None).update(until=until, attempts=0, next_try_at=Now(), updated_at=Now())
 
 
 def settle(gap: DeliveryGap, status: GapStatus, **values: Any) -> None:
@@ -106,7 +106,8 @@ def settle(gap: DeliveryGap, status: GapStatus, **values: Any) -> None:
     ended = DeliveryGap.objects.filter(pk=gap.pk, since=gap.since, until=gap.until).exclude(status=status)
     if ended.update(**values, status=status, settled_at=Now(), updated_at=Now()):
         _count(gap, status)
-        if status == GapStatus.LOST:
+        # Of a connection that was deleted nobody misses anything.
+        if status == GapStatus.LOST and gap.connection.status != ConnectionStatus.DELETED:
             summary = f"Deliveries of {gap.connection.display_name} were lost"
             detail = f"{gap}. {gap.explanation} {values.get('last_error', gap.last_error)}".strip()
             severity = IncidentSeverity.ERROR

@@ -68,11 +68,11 @@ def deliver_batch(*, limit: int | None = None) -> Delivered:
 def _drop_superseded(batch: Batch, done: Delivered) -> list[AdapterEvent]:
     """Leave out what another road tells as well: one happening, one signal.
 
-    A polled event gives way to any webhook of the same happening, because the webhook says more, even where
-    it says that another webhook tells it; a webhook gives way to a polled event of the same signal type
-    that came first or is already delivered. A list shows states: a polled event that knows only of an update gives
-    way to a polled one that knows which, and if it was delivered first it stands for one that does. What was delivered
-    before is asked for again, so it goes again.
+    A polled event gives way to any webhook of the same happening, because the webhook says more, even where it says
+    that another webhook tells it; a webhook gives way to a polled event of the same signal type that is already
+    delivered, and of two polled ones of the same type the second gives way. A list shows states: a polled event that
+    knows only of an update gives way to a polled one that knows which, and if it was delivered first it stands for one
+    that does. What was delivered before is asked for again, so it goes again.
     """
     told = _told_of([event for event in batch.events if event.happening and event.delivered_at is None])
     kept = []
@@ -132,14 +132,13 @@ def _told_of(events: Sequence[AdapterEvent]) -> dict[tuple[uuid.UUID, str], _Hap
 
 
 def _supersedes(twin: AdapterEvent, event: AdapterEvent) -> bool:
-    if twin.source != Source.WEBHOOK and event.source != Source.WEBHOOK:
-        return _is_vague(event) and not _is_vague(twin)
-    if twin.source == event.source:
-        return False
-    if twin.signal_type != event.signal_type:
-        # Such a webhook gives way to no poll that waits, so the poll may give way before the webhook is delivered.
-        return twin.source == Source.WEBHOOK
-    return twin.delivery_status in (DeliveryStatus.DELIVERED, DeliveryStatus.IGNORED) or twin.pk < event.pk
+    told = twin.delivery_status in (DeliveryStatus.DELIVERED, DeliveryStatus.IGNORED)
+    if twin.source == Source.WEBHOOK:
+        # A webhook gives way to no poll that waits, so the poll may give way before the webhook is delivered.
+        return event.source != Source.WEBHOOK
+    if twin.signal_type == event.signal_type:
+        return told or (event.source != Source.WEBHOOK and twin.pk < event.pk)
+    return event.source != Source.WEBHOOK and _is_vague(event) and not _is_vague(twin)
 
 
 def _is_vague(row: AdapterEvent) -> bool:

@@ -97,10 +97,11 @@ def _store(common: dict[str, Any], told: list[dict[str, Any]], signature_hash: b
 
 
 def hold_back(event_ids: Sequence[uuid.UUID], seconds: int) -> None:
-    """Deliver new events that another road may tell as well only after so long, so that one that says more can come."""
-    AdapterEvent.objects.filter(pk__in=event_ids, delivery_status=DeliveryStatus.PENDING).exclude(happening="").update(
-        next_attempt_at=Now() + timedelta(seconds=seconds)
+    """Deliver what says no more than that something changed only after so long: a webhook that says what may come."""
+    vague = AdapterEvent.objects.filter(
+        pk__in=event_ids, delivery_status=DeliveryStatus.PENDING, signal_type__endswith="_updated"
     )
+    vague.exclude(happening="").update(next_attempt_at=Now() + timedelta(seconds=seconds))
 
 
 def replay(queryset: AdapterEventQuerySet, *, actor: str) -> int:

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
+from django.db import DatabaseError, DataError, InterfaceError
 from django.db.models import DateTimeField, ExpressionWrapper, F, QuerySet, Value, Window
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Now, RowNumber
@@ -39,6 +40,7 @@ SLICE = timedelta(minutes=5)
 # Clocks differ, and what has just happened may be listed a little later.
 MARGIN = timedelta(minutes=2)
 TRIES = 5
+MOST_COUNTED = 1000
 PAUSE_AFTER_TRY = timedelta(minutes=1)
 # Somebody has to switch polling on, or verify the connection.
 WAITS_FOR_A_PERSON = timedelta(minutes=10)
@@ -53,7 +55,13 @@ def fill_gaps(limit: int = GAPS_A_TICK) -> int:
     """Take the next step with gaps that are due, tenants in turn; returns with how many."""
     done = 0
     for gap in _claimed(limit):
-        _step(gap)
+        try:
+            _step(gap)
+        except Exception as error:  # ours or an adapter's: one gap must not keep the others, nor be tried without end
+            if isinstance(error, DatabaseError | InterfaceError) and not isinstance(error, DataError):
+                raise
+            log.exception("gap_not_filled", gap_id=str(gap.pk), provider_id=gap.connection.provider_id)
+            _try_again(gap, f"Our own fault ({type(error).__name__}).")
         done += 1
     return done
 
@@ -137,16 +145,18 @@ def _look(gap: DeliveryGap, backfill: Backfill | None) -> None:
 
 
 def _try_again(gap: DeliveryGap, reason: str) -> None:
-    if gap.attempts + 1 >= TRIES:
+    """A few times; as often as it takes while the gap lasts, because what it still will miss is not lost yet."""
+    if gap.until is not None and gap.attempts + 1 >= TRIES:
         settle(gap, GapStatus.LOST, backfill_id=None, attempts=gap.attempts + 1, last_error=reason[:1000])
         return
-    pause = _from_now(PAUSE_AFTER_TRY * 2**gap.attempts)
-    _write(gap, backfill_id=None, attempts=gap.attempts + 1, last_error=reason[:1000], next_try_at=pause)
+    pause = _from_now(PAUSE_AFTER_TRY * 2 ** min(gap.attempts, TRIES))
+    _write(gap, backfill_id=None, attempts=min(gap.attempts + 1, MOST_COUNTED), last_error=reason[:1000], next_try_at=pause)
 
 
 def _wait(gap: DeliveryGap, reason: str) -> None:
-    """For a person, but not for ever."""
-    if gap.detected_at < timezone.now() - WAITS_AT_MOST:
+    """For a person; not for ever, once it is over: from when it could have been filled, or was filled last."""
+    waits_since = max(filter(None, (gap.detected_at, gap.until, gap.filled_to)))
+    if gap.until is not None and waits_since < timezone.now() - WAITS_AT_MOST:
         settle(gap, GapStatus.LOST, last_error=reason)
     else:
         _write(gap, last_error=reason, next_try_at=_from_now(WAITS_FOR_A_PERSON))
@@ -166,8 +176,8 @@ def _without_list(gap: DeliveryGap, adapter: Adapter, now: datetime) -> None:
 
 
 def _write(gap: DeliveryGap, **values: Any) -> None:
-    # The way in that found it may have ended or widened it meanwhile.
-    unsettled().filter(pk=gap.pk).update(**values, updated_at=Now())
+    # The way in that found it may have ended it meanwhile; one that was widened begins anew, and is due at once.
+    unsettled().filter(pk=gap.pk, since=gap.since).update(**values, updated_at=Now())
 
 
 def _from_now(length: timedelta) -> Combinable:

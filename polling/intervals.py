@@ -64,6 +64,8 @@ def after_success(
         chosen = Interval(bounds.clamp(min(current, base) / 2), f"{events_new} new in the last run: polled more often")
     elif quiet_runs <= QUIET_RUNS_TOLERATED:
         chosen = Interval(bounds.clamp(min(base, current * 2)), "the connection's interval")
+        if chosen.seconds < base:
+            chosen = chosen._replace(reason="quiet again: on the way back to the connection's interval")
     else:
         grown = min(max(current, base) * QUIET_GROWTH, base * QUIET_LIMIT)
         chosen = Interval(bounds.clamp(grown), f"nothing new in {quiet_runs} runs: polled less often")

@@ -115,7 +115,9 @@ class _Run:
                 for wish in (page.poll_after_seconds, client.asked_to_wait):
                     self._wish = self._wish if wish is None else max(self._wish or 0.0, wish)
                 repeated = reading.repeats(page, seen)
-                full = self.result.pages + 1 >= settings.POLL_PAGES_PER_RUN or time.monotonic() >= ends_at
+                # A wish between two pages is kept like one between two polls.
+                wished = page.more and bool(page.poll_after_seconds)
+                full = wished or self.result.pages + 1 >= settings.POLL_PAGES_PER_RUN or time.monotonic() >= ends_at
                 # A wish that comes with an answer holds for the next page too.
                 full = full or client.asked_to_wait is not None
                 requests = client.requests_made - self.result.requests

@@ -40,6 +40,10 @@ _CLOCK_SPREAD = timedelta(seconds=60)
 RESTARTS = 3
 # How late an item may be on a list that was quiet all the while, where its overlap is shorter.
 SETTLED = timedelta(days=1)
+# Where an item jumps in each of several long runs, it is followed for so long.
+JUMPS_FOLLOWED = timedelta(days=7)
+# A provider's clock is believed as far as it does not run ahead of ours by more than this.
+_AHEAD_AT_MOST = timedelta(hours=1)
 _AT_LAST = datetime.max.replace(tzinfo=UTC)
 FORGETFUL = "The provider keeps forgetting the pages it named; the run begins again."
 
@@ -142,7 +146,7 @@ class ListStream(Stream):
         mark = self.paging.after(answer, body, len(items), run.mark)
         if mark is not None and mark == run.mark:
             raise ProviderFault("The provider repeats a page.")
-        after, more = run.after(answer, times, mark)
+        after, more = run.after(answer, times, mark, full=len(items) >= self.paging.size)
         return Page(events=events, position=after, more=more, poll_after_seconds=wish)
 
     def _items(self, body: Document) -> list[Document]:
@@ -198,19 +202,19 @@ class _Run:
     def begun(self) -> JSON:
         """The run as it was before its first page."""
         self.restarts = 0
-        return self._inside(self.floor)
+        return self._inside(self.since)
 
     def restarted(self) -> JSON:
         """The run from the first page of what it asks for again."""
         return {**self._inside(self.since), "restarts": self.restarts + 1}
 
-    def after(self, answer: Response, times: list[datetime], mark: Mark | None) -> tuple[JSON, bool]:
+    def after(self, answer: Response, times: list[datetime], mark: Mark | None, *, full: bool) -> tuple[JSON, bool]:
         """The position after this page, and whether the run goes on."""
         if self._again is not None:
             # What had moved over the edge was read now; the run goes on where it was.
             onward, edge = self._again.get("onward"), self._again.get("edge")
             return self._onward(onward, edge)
-        self._note(answer, times)
+        self._note(answer, times, full=full)
         onward = self._next(times, mark)
         if self._edge and not self._stream.paging.stable:
             again = {"onward": onward, "edge": self.mark}
@@ -239,7 +243,7 @@ class _Run:
         behind = {} if self._stream.paging.stable else {"edge": [edge]}
         return {**self._inside(self.since), **onward, **behind}, True
 
-    def _note(self, answer: Response, times: list[datetime]) -> None:
+    def _note(self, answer: Response, times: list[datetime], *, full: bool) -> None:
         """The watermark to be (of a list given newest first, what its first page shows), and when it was asked for.
 
         Not after the run's begin: what becomes visible late while it goes on is looked for an overlap before that.
@@ -247,7 +251,8 @@ class _Run:
         if self._resting:
             self._asked_at = clock_of(answer)
             etag = answer.headers.get("etag")
-            if self._stream.conditional and etag:
+            # What is added behind a full page does not change it, nor its ETag.
+            if self._stream.conditional and etag and not full:
                 self._held = {"since": _text(self.since), "etag": etag}
         first_page = self._newest is None and self.mark is None
         if times and (self._stream.order is Order.OLDEST_FIRST or first_page):
@@ -273,7 +278,9 @@ class _Run:
         covers = held is not None and behind - self._overlap <= held <= behind
         # What jumped to the top of a list while pages of it were read is met by the next run, and may have more to tell
         # than its last change.
-        told_from = self._behind if self._stream.order is Order.NEWEST_FIRST and not self._resting else None
+        told_from = None
+        if self._stream.order is Order.NEWEST_FIRST and not self._resting:
+            told_from = max(self.floor, self._behind - JUMPS_FOLLOWED)
         times = {"watermark": watermark, "read_at": read_at, "told_from": told_from}
         rest = compact({name: _text(moment) for name, moment in times.items()})
         return {**rest, **(self._held if covers else {})}
@@ -298,12 +305,16 @@ def inside(event: ProviderEvent, place: Place) -> bool:
 
 
 def clock_of(answer: Response) -> datetime | None:
-    """The provider's clock, to the second."""
+    """The provider's clock, to the second, unless it runs far ahead of ours."""
     told = answer.headers.get("date", "")
     try:
-        return email.utils.parsedate_to_datetime(told).astimezone(UTC) if told else None
+        clock = email.utils.parsedate_to_datetime(told) if told else None
     except (ValueError, OverflowError):
         return None
+    if clock is None:
+        return None
+    clock = clock.replace(tzinfo=UTC) if clock.tzinfo is None else clock.astimezone(UTC)
+    return min(clock, datetime.now(UTC) + _AHEAD_AT_MOST)
 
 
 def _text(moment: datetime | None) -> str:

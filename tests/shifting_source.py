@@ -68,6 +68,22 @@ class ShiftingSource:
         self._pass(7200)
         self._add()
 
+    def keep_only(self, number: int) -> None:
+        """So many items, all within the overlap of the newest."""
+        self._rows.clear()
+        for _ in range(number):
+            self._add()
+            self._pass(1)
+
+    def add_at_the_same_time(self, number: int) -> None:
+        for _ in range(number):
+            self._add()
+
+    def burst(self, number: int) -> None:
+        for _ in range(number):
+            self._add()
+            self._pass(1)
+
     def weeks_pass(self) -> None:
         self._pass(30 * 86400)
 

@@ -58,7 +58,7 @@ class HookWork:
 
 
 def watched_hooks(work: HookWork) -> list[WatchedHook]:
-    """A row for each hook there is, those that may be asked about now, the one that waited longest first."""
+    """A row for each hook there is, the one that waited longest first."""
     hooks = {place: hook_id for place, hook_id in work.registration.provider_hooks.items() if hook_id}
     with work.holding() as now:
         rows = {row.place: row for row in WatchedHook.objects.filter(registration=work.registration, place__in=hooks)}
@@ -70,8 +70,7 @@ def watched_hooks(work: HookWork) -> list[WatchedHook]:
                 # Made anew: the ledger of the old one went with it.
                 row.hook_id, row.walk, row.start = hook_id, {}, {}
                 row.save(update_fields=["hook_id", "walk", "start", "updated_at"])
-    due = [row for row in rows.values() if row.retry_at is None or row.retry_at <= now]
-    return sorted(due, key=lambda row: (row.checked_at or row.created_at, row.place))
+    return sorted(rows.values(), key=lambda row: (row.checked_at or row.created_at, row.place))
 
 
 def _new(work: HookWork, place: str, hook_id: str, now: datetime) -> WatchedHook:

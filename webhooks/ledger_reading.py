@@ -7,11 +7,12 @@ entry it saw, by the provider's clock. Each reads a little behind the watermark,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
+from django.utils import timezone
 
 from events.gap_models import GapCause
 from events.gaps import Found, note_gaps
@@ -78,7 +79,10 @@ def read_ledger(work: HookWork, watch: WatchedHook) -> bool:
         if page.more and (page.position == reading.position or reading.pages >= PAGES_A_READING):
             _write(work, watch, {"walk": {}})
             raise ProviderFault("The provider's ledger of deliveries does not end; its reading begins anew.")
-        entries = [entry for entry in page.entries if entry.delivered_at >= reading.since]
+        # A time in the future is as good as now; reckoning with it must not end beyond the calendar.
+        latest = timezone.now() + CLOCK_SKEW
+        told = (replace(entry, delivered_at=min(entry.delivered_at, latest)) for entry in page.entries)
+        entries = [entry for entry in told if entry.delivered_at >= reading.since]
         reading.position, reading.pages = page.position, reading.pages + 1
         reading.newest = max(filter(None, (reading.newest, *(e.delivered_at for e in entries))), default=None)
         reading.pauses.add([entry for entry in entries if entry.delivered_at > watch.read_to])

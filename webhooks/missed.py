@@ -26,6 +26,10 @@ from webhooks.repair_models import UNSETTLED_MISSED, MissedCause, MissedState
 # Losses no further apart are one window of the report.
 ONE_WINDOW = timedelta(minutes=15)
 LONGEST_WINDOW = timedelta(hours=24)
+# So many are had one by one; what is missing beyond them is polled.
+UNSETTLED_A_HOOK = 2000
+# Around a delivery that can be had in no other way.
+POLLED_AROUND = timedelta(minutes=5)
 # A door that was just closed or opened is remembered for seconds, and clocks differ.
 CLOCK_SPREAD = timedelta(seconds=60)
 
@@ -196,6 +200,10 @@ def _closed(work: HookWork, *, until: datetime) -> list[tuple[datetime, datetime
 def _keep(work: HookWork, watch: WatchedHook, missed: dict[str, _Told], *, irrelevant: int, deliberate: int) -> None:
     known = set(watch.missed.filter(delivery_id__in=missed).values_list("delivery_id", flat=True))
     new = {key: group for key, group in missed.items() if key not in known}
+    room = max(UNSETTLED_A_HOOK - watch.missed.filter(state__in=UNSETTLED_MISSED).count(), 0)
+    too_many = [new.pop(key).newest.delivered_at for key in list(new)[room:]]
+    if too_many:
+        widen_gap(_polled(work, watch, too_many))
     if not new:
         return
     gap = _window(work, watch, [group.newest.delivered_at for group in new.values()])
@@ -222,6 +230,21 @@ def _keep(work: HookWork, watch: WatchedHook, missed: dict[str, _Told], *, irrel
     count([gap.pk])
     for row in rows:
         MISSED.labels(work.connection.provider_id, work.connection.tenant_id, row.cause).inc()
+
+
+def _polled(work: HookWork, watch: WatchedHook, times: Sequence[datetime]) -> Found:
+    """The day of these, from the first to the last that is too many."""
+    since, until = min(times), max(times)
+    return Found(
+        connection=work.connection,
+        key=f"too-many:{watch.pk}:{since.date().isoformat()}",
+        cause=GapCause.NOT_OBTAINABLE,
+        explanation=f"So many deliveries to the hook in {watch.place} did not come in that the window is polled.",
+        since=since - POLLED_AROUND,
+        until=until + POLLED_AROUND,
+        registration_id=watch.registration_id,
+        place=watch.place,
+    )
 
 
 def _window(work: HookWork, watch: WatchedHook, times: Sequence[datetime]) -> DeliveryGap:

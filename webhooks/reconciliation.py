@@ -12,12 +12,12 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import structlog
 from celery import current_app
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError
+from django.db import DatabaseError, DataError, InterfaceError
 from django.db.models import Min
 from django.utils import timezone
 
@@ -58,6 +58,9 @@ DOOR_SECONDS = 30.0
 # With many hooks they are looked at less often: two requests each, and no more than a quarter of a usual quota.
 SECONDS_A_HOOK = 6.0
 JITTER = 0.1
+# Of the interval: a hook that was looked at no longer ago waits for the next run, unless something of it is due.
+RESTED = 0.75
+LATER = datetime.max.replace(tzinfo=UTC)
 AT_ONCE = timedelta(seconds=1)
 SOONEST = timedelta(seconds=5)
 # What a person has to change first, and what passes by itself.
@@ -125,9 +128,9 @@ def reconcile(claim: Claim) -> Reconciled:
             result = _look_after(claim, row)
     except LeaseLost:
         return Reconciled("lease_lost")
-    except (DatabaseError, InterfaceError):
-        raise
     except Exception as error:  # ours or an adapter's: one door must not keep the others, nor be tried without end
+        if _is_of_the_database(error):
+            raise
         log.exception("reconciliation_failed", registration_id=str(row.pk), provider_id=row.provider_id)
         result = Reconciled("failed", error=type(error).__name__, due_in=AFTER_A_REFUSAL)
     release(claim, result.due_in)
@@ -183,7 +186,8 @@ def _look_after(claim: Claim, row: WebhookRegistration) -> Reconciled:
 def _each_hook(work: HookWork) -> Reconciled:
     """One hook after the other, the one that waited longest first; a place that fails does not keep the others."""
     result = Reconciled("looked_after")
-    watches = watched_hooks(work)
+    hooks = watched_hooks(work)
+    watches = _to_look_at(work, hooks)
     for watch in watches:
         if work.is_over:
             return replace(result, due_in=AT_ONCE)
@@ -201,7 +205,34 @@ def _each_hook(work: HookWork) -> Reconciled:
         result.hooks += 1
         if unfinished:
             result.due_in = AT_ONCE
-    return result if result.due_in else replace(result, due_in=_due_in(work, watches))
+    return result if result.due_in else replace(result, due_in=_due_in(work, hooks))
+
+
+def _to_look_at(work: HookWork, hooks: Sequence[WatchedHook]) -> list[WatchedHook]:
+    """Those that have rested, and those that something is due of; not those that are to be left alone for a while."""
+    with work.holding() as now:
+        steps = _next_steps(hooks)
+    rested_at = now - RESTED * _interval(hooks)
+
+    def is_due(watch: WatchedHook) -> bool:
+        if watch.retry_at is not None:
+            return watch.retry_at <= now
+        if watch.checked_at is None or watch.checked_at <= rested_at or watch.walk:
+            return True
+        pause_is_over = watch.paused_until is not None and watch.checked_at < watch.paused_until <= now
+        return pause_is_over or steps.get(watch.pk, LATER) <= now
+
+    return [watch for watch in hooks if is_due(watch)]
+
+
+def _next_steps(hooks: Sequence[WatchedHook]) -> dict[uuid.UUID, datetime]:
+    """When the next step with what each hook missed is due."""
+    unsettled = MissedDelivery.objects.filter(watch__in=hooks, state__in=UNSETTLED_MISSED).order_by()
+    return dict(unsettled.values_list("watch").annotate(Min("next_step_at")))
+
+
+def _interval(hooks: Sequence[WatchedHook]) -> timedelta:
+    return timedelta(seconds=max(settings.WEBHOOK_RECONCILE_SECONDS, SECONDS_A_HOOK * len(hooks)))
 
 
 def _one_hook(work: HookWork, watch: WatchedHook) -> bool:
@@ -217,9 +248,11 @@ def _one_hook(work: HookWork, watch: WatchedHook) -> bool:
     except ServiceError as error:
         # Somebody else is busy with the hooks of this door, or its secret cannot be read.
         raise Misconfigured(error.message) from None
-    except (ProviderError, LeaseLost, DatabaseError, InterfaceError):
+    except (ProviderError, LeaseLost):
         raise
     except Exception as error:
+        if _is_of_the_database(error):
+            raise
         log.exception("hook_not_looked_after", watch_id=str(watch.pk), provider_id=work.connection.provider_id)
         raise ProviderFault(f"Our own fault ({type(error).__name__}).") from None
     with work.holding():
@@ -230,7 +263,9 @@ def _one_hook(work: HookWork, watch: WatchedHook) -> bool:
 
 def _note(work: HookWork, watch: WatchedHook, error: ProviderError, failures: int) -> None:
     with work.holding() as now:
-        watch.last_error, watch.failures = redact_text(str(error))[:500], min(failures + 1, 1000)
+        # A provider's words may hold what PostgreSQL does not keep.
+        watch.last_error = redact_text(str(error)).replace("\0", "")[:500]
+        watch.failures = min(failures + 1, 1000)
         watch.checked_at, watch.retry_at = now, now + _wait_after(error, watch.failures)
         watch.save(update_fields=["last_error", "failures", "retry_at", "checked_at", "updated_at"])
 
@@ -243,16 +278,19 @@ def _wait_after(error: ProviderError, failures: int) -> timedelta:
     return AFTER_A_FAULT[min(failures, len(AFTER_A_FAULT)) - 1]
 
 
-def _due_in(work: HookWork, watches: Sequence[WatchedHook]) -> timedelta:
+def _is_of_the_database(error: Exception) -> bool:
+    """Whether the database is in trouble, and not the value it was given."""
+    return isinstance(error, DatabaseError | InterfaceError) and not isinstance(error, DataError)
+
+
+def _due_in(work: HookWork, hooks: Sequence[WatchedHook]) -> timedelta:
     """Until one of the hooks is to be looked at again: by the interval, or because something of it is due."""
     with work.holding() as now:
-        unsettled = MissedDelivery.objects.filter(watch__in=watches, state__in=UNSETTLED_MISSED).order_by()
-        steps = dict(unsettled.values_list("watch").annotate(Min("next_step_at")))
-    interval = timedelta(seconds=max(settings.WEBHOOK_RECONCILE_SECONDS, SECONDS_A_HOOK * len(watches)))
-    wait = interval
-    for watch in watches:
-        due = steps.get(watch.pk, now + interval)
+        steps = _next_steps(hooks)
+    interval = wait = _interval(hooks)
+    for watch in hooks:
+        due = min(steps.get(watch.pk, LATER), (watch.checked_at or now) + interval)
         if watch.paused_until is not None and watch.paused_until > now:
             due = min(due, watch.paused_until)
-        wait = min(wait, max(due, watch.retry_at or now) - now)
+        wait = min(wait, (watch.retry_at or max(due, now)) - now)
     return max(wait * random.uniform(1 - JITTER, 1), SOONEST)  # noqa: S311 - spreads load

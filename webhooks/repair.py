@@ -29,7 +29,7 @@ from providers.errors import (
 from providers.ledgers import DeliveryLedger
 from providers.redaction import redact_text
 from webhooks.hook_work import HookWork
-from webhooks.missed import Sought, count, here
+from webhooks.missed import POLLED_AROUND, Sought, count, here
 from webhooks.models import MissedDelivery, WatchedHook
 from webhooks.repair_lease import from_now
 from webhooks.repair_models import UNSETTLED_MISSED, MissedCause, MissedState
@@ -47,8 +47,6 @@ TRIES = 4
 # Where it can only be asked for: the window is polled soon enough to be here in a quarter of an hour.
 TRIES_OF_ASKING = 2
 PAUSE_AFTER_TRY = timedelta(seconds=90)
-# Around a delivery that can be had in no other way.
-POLLED_AROUND = timedelta(minutes=5)
 # These are about all deliveries, not about one.
 _OF_ALL = (AuthFailed, RateLimited, QuotaSpent, Unreachable, OutOfTime)
 

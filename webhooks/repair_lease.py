@@ -20,7 +20,7 @@ from django.db.models.functions import Now, RowNumber
 
 from connections.models import IntegrationConnection
 from webhooks.lookup import OPEN_REGISTRATIONS
-from webhooks.models import WebhookRegistration
+from webhooks.models import WatchedHook, WebhookRegistration
 
 # Longer than the run of any one door; prolonged with everything that is written.
 LEASE = timedelta(minutes=5)
@@ -84,6 +84,7 @@ def release(claim: Claim, due_in: timedelta) -> None:
 def make_due(registration_ids: Sequence[uuid.UUID]) -> int:
     """Have these looked at now, except those a worker is busy with."""
     idle = WebhookRegistration.objects.filter(pk__in=registration_ids, reconcile_token=None)
+    WatchedHook.objects.filter(registration__in=idle).update(checked_at=None, updated_at=Now())
     return idle.update(reconcile_at=Now(), updated_at=Now())
 
 

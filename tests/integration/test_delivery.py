@@ -19,7 +19,7 @@ from events.mapping import seal_event
 from events.models import AdapterEvent, DeliveryAttempt, DeliveryStatus, SignalProducer, Source
 from events.outbox import Delivered, _mark_delivered, deliver_batch
 from events.retention import purge_batch
-from events.services import record, replay
+from events.services import hold_back, record, replay
 from providers.canonical import SignalType
 from providers.spi import ProviderEvent
 from tests.factories import ACME, GLOBEX, make_connection
@@ -360,3 +360,37 @@ def test_a_signals_id_depends_on_connection_and_dedupe_key_alone() -> None:
 def test_the_engine_under_test_is_postgresql() -> None:
     assert database.vendor == "postgresql"
     assert IntegrationConnection.objects.count() == 0
+
+
+def test_a_webhook_that_comes_while_its_poll_waits_is_the_one_that_is_told(pm3: Pm3Stub) -> None:
+    connection = make_connection()
+    record(connection, [issue(1, happening="h")], Source.POLL)
+    record(connection, [issue(2, happening="h")], Source.WEBHOOK)
+    assert deliver_batch().superseded == 1
+    assert [stored(number).delivery_status for number in (1, 2)] == ["ignored", "delivered"]
+
+
+def test_two_polls_that_name_one_happening_twice_are_one_signal(pm3: Pm3Stub) -> None:
+    connection = make_connection()
+    record(connection, [issue(1, happening="h")], Source.POLL)
+    deliver_batch()
+    record(connection, [issue(2, happening="h")], Source.POLL)
+    record(connection, [issue(3, happening="h")], Source.BACKFILL)
+    assert deliver_batch().superseded == 2
+    assert len(pm3.signals) == 1
+
+
+def test_what_is_held_back_stays_so_when_its_entity_is_woken(pm3: Pm3Stub) -> None:
+    connection = make_connection()
+    record(connection, [issue(1, ordering_key="issue:A")], Source.WEBHOOK)
+    vague = issue(2, happening="h", ordering_key="issue:A", signal_type=SignalType.ISSUE_UPDATED)
+    hold_back(record(connection, [vague], Source.POLL).event_ids, 60)
+    assert deliver_batch().delivered == 1
+    assert stored(2).next_attempt_at > timezone.now()
+    assert deliver_batch().delivered == 0
+
+
+def test_what_says_what_happened_is_not_held_back() -> None:
+    connection = make_connection()
+    hold_back(record(connection, [issue(1, happening="h")], Source.POLL).event_ids, 60)
+    assert stored(1).next_attempt_at <= timezone.now()

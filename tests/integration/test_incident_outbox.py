@@ -212,6 +212,41 @@ def test_a_refusal_is_of_one_message_and_the_others_go_on(alerting: AlertingStub
     assert "token" in refused.last_send_error
 
 
+@pytest.mark.parametrize("secret", ["", "-----BEGIN PUBLIC KEY-----\nabc\n-----END PUBLIC KEY-----"])
+def test_a_secret_that_is_no_key_stops_its_tenant_only(alerting: AlertingStub, secret: str) -> None:
+    secret_store().put(ACME, secret, name="platform/alerting")
+    trouble(make_connection())
+    trouble(make_connection(tenant_id=GLOBEX))
+    assert send_due() == Sent(claimed=2, taken=1, failed=1)
+    row = Incident.objects.get(tenant_id=ACME)
+    assert "platform/alerting" in row.last_send_error
+    assert row.lease_token is None
+
+
+@pytest.mark.parametrize("secret", ["e30.e30.\u20ac", "eyJhbGciOiJIUzI1NiJ9.e30.e30\n"])
+def test_a_token_that_cannot_be_sent_stops_its_tenant_only(alerting: AlertingStub, secret: str) -> None:
+    secret_store().put(ACME, secret, name="platform/alerting")
+    trouble(make_connection())
+    trouble(make_connection(tenant_id=GLOBEX))
+    assert send_due() == Sent(claimed=2, taken=1, failed=1)
+
+
+def test_a_fault_of_our_own_stops_one_message_only(alerting: AlertingStub, monkeypatch: pytest.MonkeyPatch) -> None:
+    trouble(make_connection())
+    trouble(make_connection(tenant_id=GLOBEX))
+    usual = AlertingService.raise_alert
+
+    def faulty(self: AlertingService, incident: Incident) -> str:
+        if incident.tenant_id == ACME:
+            raise RuntimeError("a secret may be in here")
+        return usual(self, incident)
+
+    monkeypatch.setattr(AlertingService, "raise_alert", faulty)
+    assert send_due() == Sent(claimed=2, taken=1, failed=1)
+    row = Incident.objects.get(tenant_id=ACME)
+    assert (row.last_send_error, row.lease_token) == ("It could not be told (RuntimeError).", None)
+
+
 def test_the_end_is_given_up_after_a_day_and_the_beginning_never(alerting: AlertingStub) -> None:
     ours, theirs = make_connection(), make_connection(tenant_id=GLOBEX)
     for connection in (ours, theirs):

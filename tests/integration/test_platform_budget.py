@@ -184,6 +184,26 @@ def test_after_a_failure_it_is_left_alone_for_a_while(service: BudgetStub) -> No
     assert service.paths() == [BUDGETS]
 
 
+@pytest.mark.parametrize("answer", [401, 404, 429, b"<html>", {}])
+def test_what_it_says_to_one_tenant_does_not_stop_the_others(
+    service: BudgetStub, monkeypatch: pytest.MonkeyPatch, answer: Any
+) -> None:
+    usual = service.handle
+
+    def handle(path: str, headers: dict[str, str], body: dict[str, Any]) -> tuple[int, bytes]:
+        service.answers = {BUDGETS: answer} if body["tenant_id"] == ACME else {}
+        return usual(path, headers, body)
+
+    monkeypatch.setattr(service, "handle", handle)
+    assert [ask().allowed, ask(tenant=GLOBEX).allowed] == [False, True]
+
+
+@pytest.mark.parametrize("token", ["two\nlines", "\N{EURO SIGN}"])
+def test_a_token_that_cannot_be_sent_stops_its_tenant_only(service: BudgetStub, token: str) -> None:
+    secret_store().put(ACME, token, name="platform/budget")
+    assert [ask().allowed, ask(tenant=GLOBEX).allowed] == [False, True]
+
+
 class TestTelling:
     def test_a_run_tells_what_it_used(self, service: BudgetStub, ledger: Ledger) -> None:
         connection = ledger_connection(ledger)

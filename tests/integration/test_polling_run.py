@@ -17,6 +17,7 @@ from polling.cursors import sync_stale
 from polling.models import PollingCursor, PollOutcome
 from polling.runner import LEASE_LOST, NOT_POLLED, poll_once
 from polling.schedule import claim_connection
+from providers.canonical import SignalType
 from providers.errors import StaleMark
 from tests.factories import GLOBEX
 from tests.polling_provider import EntryStream, Ledger, at_once, ledger_connection, poll
@@ -267,7 +268,8 @@ def test_what_a_poll_tells_waits_for_the_webhook_that_says_more(
 
     def named(self: EntryStream, client: Any, **asked: Any) -> Any:
         page = tell(self, client, **asked)
-        events = [replace(event, happening=f"h:{event.dedupe_key}" * (n > 0)) for n, event in enumerate(page.events)]
+        vague = [replace(event, signal_type=SignalType.ISSUE_UPDATED) for event in page.events]
+        events = [replace(event, happening=f"h:{event.dedupe_key}" * (n > 0)) for n, event in enumerate(vague)]
         return replace(page, events=events)
 
     monkeypatch.setattr(EntryStream, "page", named)

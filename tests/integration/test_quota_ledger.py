@@ -314,6 +314,13 @@ class TestOneQuota:
         assert keys
         assert not [key for key in keys if TOKEN.encode() in key + (rig.store.get(key) or b"")]
 
+    def test_redis_holds_no_names_from_paths(self, rig: Rig) -> None:
+        parts = Quota(name="pipelines", units=1, path=r"/projects/([^/]+)/pipeline$")
+        call(rig.gate(parts), path="/projects/a-secret-project/pipeline")
+        keys = [key for key in rig.store.scan_iter() if key.startswith(b"quota:")]
+        assert len(keys) == 2
+        assert not [key for key in keys if b"secret" in key + (rig.store.get(key) or b"")]
+
     def test_state_ends_by_itself(self, rig: Rig) -> None:
         call(rig.gate(ROLLING, LEAKY), {"retry-after": "20"})
         keys = [key for key in rig.store.scan_iter() if key.startswith(b"quota:")]

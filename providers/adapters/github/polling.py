@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
@@ -16,12 +17,12 @@ from providers.adapters.github import mapping
 from providers.adapters.github.mapping_rules import classify
 from providers.adapters.github.ordering import ordering_key
 from providers.canonical import JSON
-from providers.client import Response
+from providers.client import ProviderClient, Response
 from providers.document import Document
 from providers.errors import AuthFailed, ProviderError, ProviderFault, Rejected
 from providers.listing import ListStream, Order, Place
-from providers.paging import LinkHeader, Query
-from providers.spi import ProviderEvent
+from providers.paging import LinkHeader, Mark, Paging, Query
+from providers.spi import Page, ProviderEvent, Window
 
 PER_PAGE = 100
 
@@ -61,6 +62,10 @@ class RepositoryList(ListStream):
         """Who did it, if the list says so."""
         return None
 
+    def version(self, item: Document, moment: datetime) -> str:
+        """What tells this happening from another of the same kind of the same item."""
+        return _text(moment)
+
     def events(self, item: Document, place: Place) -> Iterator[ProviderEvent]:
         own = item.text("/node_id", "/id", limit=100)
         if not own:
@@ -78,7 +83,7 @@ class RepositoryList(ListStream):
             signal_type, ignored_reason = classify(event_type, document)
             yield ProviderEvent(
                 event_type=event_type,
-                dedupe_key=f"poll:{self.name}:{own}:{event_type.partition('.')[2]}:{_text(moment)}",
+                dedupe_key=f"poll:{self.name}:{own}:{event_type.partition('.')[2]}:{self.version(item, moment)}",
                 payload=payload,
                 signal_type=signal_type,
                 ignored_reason=ignored_reason,
@@ -191,25 +196,71 @@ class ReviewCommentStream(Comments):
         return {"comment": item.value, "pull_request": {"number": _number(item.text("/pull_request_url"))}}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _CreatedBefore(Paging):
+    """The next page holds what was created up to the oldest run of this one: of a filtered list GitHub shows 1,000
+    runs only. The mark is that time, and where one second holds more than a page, the page's number behind it."""
+
+    stable: bool = True
+
+    def at(self, query: Query, mark: Mark) -> Query:
+        until, _, number = str(mark).partition(" ")
+        since = str(query.params["created"]).removeprefix(">=").partition("..")[0]
+        asked = self.first(query).with_value("created", f"{since}..{until}")
+        return asked.with_value("page", int(number)) if number else asked
+
+    def after(self, answer: Response, body: Document, count: int, mark: Mark | None) -> Mark | None:
+        if not answer.link("next"):
+            return None
+        times = [moment for item in body.items("/workflow_runs") if (moment := item.time("/created_at"))]
+        if not times:
+            raise ProviderFault("GitHub says that there are more runs, and shows none.")
+        until, _, number = str(mark or "").partition(" ")
+        oldest = _text(min(times))
+        return f"{oldest} {int(number or 1) + 1}" if oldest == until else oldest
+
+
 class WorkflowRunStream(RepositoryList):
-    """Runs of Actions. The filter knows when a run was created, not when it ended, so three days are read again."""
+    """Runs of Actions. The filter knows when a run was created, not when it ended, so it begins three days early."""
 
     name = "workflow_runs"
     description = "Runs of Actions that ended."
     enabled_by_default = False
     path = "actions/runs"
     params = {"status": "completed"}
+    paging = _CreatedBefore(size=PER_PAGE, size_in="per_page")
     order = Order.NEWEST_FIRST
     overlap_seconds = 3 * 86400
+    # Each slice reads the three days before it besides.
+    slice = timedelta(days=7)
     items_at = "/workflow_runs"
     changed_at = ("/created_at",)
     needs = "actions"
 
+    def page(
+        self,
+        client: ProviderClient,
+        *,
+        partition: str,
+        settings: Mapping[str, Any],
+        position: JSON,
+        window: Window,
+    ) -> Page:
+        early = replace(window, since=window.since - timedelta(seconds=self.overlap_seconds))
+        page = super().page(client, partition=partition, settings=settings, position=position, window=early)
+        ended = [event for event in page.events if event.occurred_at and event.occurred_at >= window.since]
+        return replace(page, events=ended)
+
     def span(self, place: Place) -> Mapping[str, str]:
-        return {"created": f">={_text(place.since)}"}
+        since = _text(place.since)
+        return {"created": f"{since}..{_text(place.until)}" if place.until else f">={since}"}
+
+    def version(self, item: Document, moment: datetime) -> str:
+        # The time of the last change moves on after the end; a run that is started again is another attempt.
+        return item.text("/run_attempt", limit=20) or "1"
 
     def happenings(self, item: Document) -> Iterator[Told]:
-        # A run that is started again keeps the time it was created, and has another attempt.
+        # A run that is started again keeps the time it was created.
         ended = item.time("/updated_at")
         if ended and item.text("/status") == "completed":
             yield "workflow_run.completed", ended
@@ -233,6 +284,9 @@ class ReleaseStream(RepositoryList):
     overlap_seconds = 7 * 86400
     changed_at = ("/created_at",)
     needs = "contents"
+
+    def version(self, item: Document, moment: datetime) -> str:
+        return "once"
 
     def happenings(self, item: Document) -> Iterator[Told]:
         published = item.time("/published_at")

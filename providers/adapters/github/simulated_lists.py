@@ -15,6 +15,7 @@ import orjson
 from providers.document import moment_of
 
 PAGE_DEFAULT, PAGE_MAX = 30, 100
+MOST_FILTERED = 1000
 
 JSON = dict[str, Any]
 
@@ -23,8 +24,7 @@ def page_of(path: str, rows: list[JSON], query: dict[str, str]) -> tuple[list[JS
     """The rows of the page that is asked for, with its ``ETag`` and ``Link``."""
     since, state = moment_of(query.get("since")), query.get("state", "open")
     rows = [row for row in rows if since is None or datetime.fromisoformat(row["updated_at"]) >= since]
-    created = moment_of(query.get("created", "").removeprefix(">="))
-    rows = [row for row in rows if created is None or datetime.fromisoformat(row["created_at"]) >= created]
+    rows = _created(rows, query.get("created", ""))
     rows = [row for row in rows if "state" not in row or state in ("all", row["state"])]
     key = "updated_at" if query.get("sort") == "updated" else "created_at"
     rows.sort(key=lambda row: (row[key], row["id"]), reverse=query.get("direction", "desc") == "desc")
@@ -131,6 +131,16 @@ def quota_headers(limit: int, used: int, now: datetime) -> dict[str, str]:
 
 def etag(value: Any) -> str:
     return f'W/"{hashlib.sha256(orjson.dumps(value)).hexdigest()}"'
+
+
+def _created(rows: list[JSON], span: str) -> list[JSON]:
+    """``>=A`` or ``A..B``, both ends included; of what is filtered so the newest thousand."""
+    if not span:
+        return rows
+    since, _, until = (moment_of(part) for part in span.removeprefix(">=").partition(".."))
+    times = [(datetime.fromisoformat(row["created_at"]), row) for row in rows]
+    found = [(at, row) for at, row in times if (since is None or at >= since) and (until is None or at <= until)]
+    return [row for _, row in sorted(found, key=lambda pair: pair[0], reverse=True)[:MOST_FILTERED]]
 
 
 def _number(text: str | None, default: int, largest: int) -> int:

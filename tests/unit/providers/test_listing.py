@@ -14,7 +14,7 @@ from providers.listing import Order
 from providers.outbound import OutboundPolicy
 from providers.spi import Page, Window
 from tests.contract.provider_server import Server, serving
-from tests.shifting_source import START, WAYS, RowStream, ShiftingSource
+from tests.shifting_source import PAGE, START, WAYS, NewestByToken, RowStream, SecondsByLink, ShiftingSource
 
 LOOPBACK = OutboundPolicy.parse(["127.0.0.1"])
 EVER = Window(since=START - timedelta(days=1))
@@ -110,3 +110,32 @@ def test_a_page_is_handed_on_in_the_order_in_which_things_happened(stream: RowSt
         moments = [event.occurred_at for event in Reader(stream, server).page().events]
     assert len(moments) > 1
     assert moments == sorted(moments)
+
+
+def test_what_comes_behind_a_page_that_was_just_full_is_read() -> None:
+    """An ETag is made of a page's body: a page that stays as it is says nothing of those behind it."""
+    source = ShiftingSource(8)
+    source.keep_only(PAGE)
+    with serving(source.handle) as server:
+        reader = Reader(SecondsByLink(), server)
+        for _ in range(3):
+            reader.run()
+        source.add_at_the_same_time(5)
+        reader.run()
+    assert source.final <= set(reader.told)
+
+
+def test_an_item_that_jumps_in_each_of_several_long_runs_has_its_making_told() -> None:
+    """Newest first: what is read of it is above the page where its making would have been met."""
+    source = ShiftingSource(9)
+    with serving(source.handle) as server:
+        reader = Reader(NewestByToken(), server)
+        reader.run()
+        floor = reader.position["watermark"]
+        for _ in range(2):
+            source.much_later()
+            source.burst(3 * PAGE)
+            reader.keep(reader.page())
+            assert "floor" in reader.position
+            reader.run()
+        assert reader.position["told_from"] <= floor

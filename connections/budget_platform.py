@@ -42,7 +42,11 @@ QUEUE_SIZE = 1000
 
 
 class _Unavailable(Exception):
-    """No answer that says anything; the text names the cause."""
+    """No answer that says anything; the text names the cause. ``for_all``: no other tenant would get one either."""
+
+    def __init__(self, message: str, *, for_all: bool = False) -> None:
+        super().__init__(message)
+        self.for_all = for_all
 
 
 class PlatformBudget:
@@ -67,7 +71,8 @@ class PlatformBudget:
                 headers, tenant_id, resource_type, resource_key
             )
         except _Unavailable as error:
-            self._rests_until = time.monotonic() + REST_SECONDS
+            if error.for_all:
+                self._rests_until = time.monotonic() + REST_SECONDS
             with self._lock:
                 self._headers.pop(tenant_id, None)
             return unreachable(tenant_id, resource_type, str(error))
@@ -126,7 +131,7 @@ class PlatformBudget:
     def _post(self, path: str, headers: dict[str, str], body: dict[str, Any]) -> dict[str, Any]:
         status, content = self._exchange(path, headers, body)
         if status != 200:
-            raise _Unavailable(f"it answered {status}")
+            raise _Unavailable(f"it answered {status}", for_all=status >= 500)
         try:
             answer = parse_json(content)
         except ValueError:
@@ -148,8 +153,10 @@ class PlatformBudget:
                 return raw.status_code, read_body(raw, max_bytes=MAX_ANSWER_BYTES, seconds=self._timeout)
         except AnswerTooLarge:
             raise _Unavailable("its answer is too large") from None
+        except (requests.exceptions.InvalidHeader, UnicodeEncodeError):
+            raise _Unavailable("the tenant's token cannot be sent") from None
         except requests.RequestException as error:
-            raise _Unavailable(type(error).__name__) from None
+            raise _Unavailable(type(error).__name__, for_all=True) from None
 
     def _headers_of(self, tenant_id: str) -> dict[str, str]:
         with self._lock:

@@ -86,6 +86,8 @@ class AlertingService:
                 content = read_body(raw, max_bytes=MAX_ANSWER_BYTES, seconds=self._timeout)
         except AnswerTooLarge:
             raise AlertingFailed("The alerting service's answer is too large.", for_all=False) from None
+        except (requests.exceptions.InvalidHeader, UnicodeEncodeError):
+            raise AlertingFailed(f"The token of the secret {_SECRET_NAME} cannot be sent.", for_all=False) from None
         except requests.RequestException as error:
             message = f"The alerting service does not answer ({type(error).__name__})."
             raise AlertingFailed(message, for_all=True) from None
@@ -139,7 +141,7 @@ def _token(tenant_id: str) -> str:
     """A token of this tenant, from the secret ``platform/alerting``, else ``PLATFORM_TOKEN``.
 
     A secret that is a JWT is the token. Any other is the key the service checks tokens with (HS256): one that says
-    ``sub`` and ``tenant_id`` and soon expires is signed with it.
+    ``sub`` and ``tenant_id`` and soon expires is signed with it. Raises ``AlertingFailed`` if it is no such key.
     """
     try:
         secret = secret_store().get(tenant_id, _SECRET_NAME)
@@ -149,7 +151,11 @@ def _token(tenant_id: str) -> str:
         return secret
     now = int(time.time())
     claims = {"sub": SOURCE, "tenant_id": tenant_id, "iat": now, "exp": now + TOKEN_SECONDS}
-    return jwt.encode(claims, secret, algorithm="HS256")
+    try:
+        return jwt.encode(claims, secret, algorithm="HS256")
+    except jwt.PyJWTError:
+        message = f"The secret {_SECRET_NAME} is neither a JWT nor a key for HS256."
+        raise AlertingFailed(message, for_all=False) from None
 
 
 def _is_jwt(text: str) -> bool:

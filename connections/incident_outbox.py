@@ -99,10 +99,16 @@ def _claim(token: uuid.UUID) -> list[Incident]:
 
 
 def _tell(service: AlertingService, row: Incident) -> str:
-    """The status the row had when it was claimed. Returns the service's id of the alert."""
-    if row.status == IncidentStatus.OPEN:
-        return service.raise_alert(row)
-    service.resolve_alert(row)
+    """The status the row had when it was claimed. Returns the service's id of the alert. Raises ``AlertingFailed``."""
+    try:
+        if row.status == IncidentStatus.OPEN:
+            return service.raise_alert(row)
+        service.resolve_alert(row)
+    except AlertingFailed:
+        raise
+    except Exception as error:  # one message must not keep the others
+        log.exception("incident_fault", tenant_id=row.tenant_id, incident_id=str(row.pk))
+        raise AlertingFailed(f"It could not be told ({type(error).__name__}).", for_all=False) from None
     return row.alert_id
 
 

@@ -31,7 +31,11 @@ READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """One quota a call counts for; ``group`` tells its parts apart where the quota's path has groups."""
+    """One quota a call counts for.
+
+    ``group`` tells its parts apart where the quota's path has groups: a keyed hash, because they may name a
+    customer's things and a credential may be shared.
+    """
 
     quota: Quota
     group: str
@@ -77,7 +81,7 @@ def charges(quotas: Sequence[Quota], method: str, path: str) -> list[Charge]:
             continue
         usual = quota.write_cost if write else quota.read_cost
         units = next((units for pattern, units in quota.costs if re.search(pattern, path)), usual)
-        found.append(Charge(quota, " ".join(part or "" for part in match.groups()), units, write))
+        found.append(Charge(quota, part_of(" ".join(part or "" for part in match.groups())), units, write))
     return found
 
 
@@ -91,7 +95,7 @@ def run(owner: str, counted: Sequence[Charge], op: str, stated: Sequence[dict[st
     """One round trip; what is ``None`` is not told. Raises ``redis.RedisError``."""
     # The braces keep all keys of one credential on one node of a cluster.
     root = f"quota:{{{owner}}}"
-    keys = [root, *(f"{root}:{_digest(charge.quota.name, charge.group)}" for charge in counted)]
+    keys = [root, *(":".join(filter(None, (root, charge.quota.name, charge.group))) for charge in counted)]
     body = orjson.dumps({"op": op, "quotas": list(map(_known, stated)), **_known(call)})
     return orjson.loads(_script(settings.REDIS_URL)(keys=keys, args=[body]))
 
@@ -100,9 +104,9 @@ def _known(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _digest(name: str, group: str) -> str:
-    # Parts of paths may name a customer's things.
-    return f"{name}:{salted_hmac('connections.quota', group).hexdigest()[:16]}" if group else name
+def part_of(group: str) -> str:
+    """The keyed hash a part of a split quota is known by; empty for one that is not split."""
+    return salted_hmac("connections.quota", group).hexdigest()[:16] if group else ""
 
 
 @cache

@@ -16,6 +16,7 @@ from connections.quota_ledger import Charge
 from connections.runtime import calling
 from providers import registry
 from providers.errors import Misconfigured
+from providers.quotas import Quota
 
 log = structlog.get_logger(__name__)
 
@@ -40,7 +41,8 @@ class QuotaState:
 def quota_state(connection: IntegrationConnection) -> list[QuotaState]:
     """The quotas as the ledger has them now; empty where the connection cannot call or Redis does not answer.
 
-    A quota that is counted apart for each method or thing is listed once for each of those that were used lately.
+    A quota that is counted apart for each method or thing is listed once, as the part used lately that has least left.
+    Which part it is nobody is told: others may share the credential.
     """
     try:
         how = calling(connection)
@@ -60,14 +62,21 @@ def quota_state(connection: IntegrationConnection) -> list[QuotaState]:
     blocked = seen.get("block")
     if not counted:
         return [_state("all calls", {"under_way": 0}, blocked)] if blocked else []
-    return [_of(charge, one, blocked) for charge, one in zip(counted, seen["quotas"], strict=True)]
+    parts: dict[str, list[QuotaState]] = {}
+    for charge, one in zip(counted, seen["quotas"], strict=True):
+        parts.setdefault(charge.quota.name, []).append(_of(charge.quota, one, blocked))
+    return [min(states, key=_room) for states in parts.values()]
 
 
-def _of(charge: Charge, seen: dict[str, Any], blocked: dict[str, Any] | None) -> QuotaState:
-    name = f"{charge.quota.name}: {charge.group}" if charge.group else charge.quota.name
-    if not charge.quota.units:
+def _of(quota: Quota, seen: dict[str, Any], blocked: dict[str, Any] | None) -> QuotaState:
+    if not quota.units:
         seen = {"under_way": seen["under_way"], "block": seen.get("block")}
-    return _state(name, seen, blocked)
+    return _state(quota.name, seen, blocked)
+
+
+def _room(state: QuotaState) -> tuple[float, float]:
+    """Less for what is closed for longer, then for what has less left."""
+    return -state.blocked_until.timestamp() if state.blocked_until else 0.0, state.remaining or 0.0
 
 
 def _state(name: str, seen: dict[str, Any], blocked: dict[str, Any] | None) -> QuotaState:
@@ -85,4 +94,8 @@ def _state(name: str, seen: dict[str, Any], blocked: dict[str, Any] | None) -> Q
 
 
 def _moment(seconds: float | None) -> datetime | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, tz=UTC)
+    """``None`` also for what no calendar has: it is shown, so it must not fail."""
+    try:
+        return None if seconds is None else datetime.fromtimestamp(seconds, tz=UTC)
+    except (ValueError, OverflowError, OSError):
+        return None

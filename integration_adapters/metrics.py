@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from datetime import datetime
 
-from django.db.models import Count, Min
+from django.db.models import Count, Min, Sum
 from django.utils import timezone
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import REGISTRY, GaugeMetricFamily
@@ -15,7 +15,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from connections.models import Incident, IncidentStatus, IntegrationConnection
 from events.conservation import oldest_check, unaccounted_by_provider
 from events.gaps import unsettled
-from events.models import UNDELIVERED, AdapterEvent
+from events.models import UNDELIVERED, AdapterEvent, DeliveryGap
 from providers.models import IntegrationProvider
 from webhooks.lookup import OPEN_REGISTRATIONS
 from webhooks.models import WatchedHook
@@ -26,6 +26,9 @@ REQUEST_SECONDS = Histogram(
     ["method", "route", "status"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
 )
+
+# Figures of a gap.
+_OUTCOMES = ("missing", "arrived", "fetched", "lost")
 
 
 class StateCollector:
@@ -74,17 +77,29 @@ def _incidents() -> Iterator[GaugeMetricFamily]:
 
 
 def _gaps(now: datetime) -> Iterator[GaugeMetricFamily]:
-    """Windows in which deliveries were missed and that are not filled yet, and how hooks stand at their providers."""
+    """Windows in which deliveries were missed, what became of these, and how hooks stand at their providers."""
     number = GaugeMetricFamily(
-        "integration_gaps_unsettled", "Gaps that are still to be filled.", labels=["provider", "cause"]
+        "integration_gaps_kept", "Windows in which deliveries were missed.", labels=["provider", "cause", "status"]
     )
     oldest = GaugeMetricFamily(
-        "integration_gap_oldest_seconds", "Time since the oldest of them was noticed.", labels=["provider", "cause"]
+        "integration_gap_oldest_seconds", "Time since the oldest one to fill was noticed.", labels=["provider", "cause"]
     )
+    gaps = DeliveryGap.objects.order_by()
+    states = gaps.values_list("connection__provider_id", "cause", "status")
+    for provider_id, cause, status, count in states.annotate(Count("gap_id")):
+        number.add_metric([provider_id, cause, status], count)
     rows = unsettled().order_by().values_list("connection__provider_id", "cause")
-    for provider_id, cause, count, since in rows.annotate(Count("gap_id"), Min("detected_at")):
-        number.add_metric([provider_id, cause], count)
+    for provider_id, cause, since in rows.annotate(Min("detected_at")):
         oldest.add_metric([provider_id, cause], (now - since).total_seconds())
+    deliveries = GaugeMetricFamily(
+        "integration_gap_deliveries",
+        "Deliveries in the gaps that are kept: missing in all, and of those arrived, fetched and lost.",
+        labels=["provider", "cause", "outcome"],
+    )
+    known = gaps.exclude(missing=0).values_list("connection__provider_id", "cause")
+    for provider_id, cause, *sums in known.annotate(*(Sum(outcome) for outcome in _OUTCOMES)):
+        for outcome, total in zip(_OUTCOMES, sums, strict=True):
+            deliveries.add_metric([provider_id, cause, outcome], total)
     hooks = GaugeMetricFamily(
         "integration_hooks", "Hooks made at providers, by how they stand there.", labels=["provider", "standing"]
     )
@@ -92,7 +107,7 @@ def _gaps(now: datetime) -> Iterator[GaugeMetricFamily]:
     standings = watched.values_list("connection__provider_id", "standing")
     for provider_id, standing, count in standings.annotate(Count("watch_id")):
         hooks.add_metric([provider_id, standing], count)
-    yield from (number, oldest, hooks)
+    yield from (number, oldest, deliveries, hooks)
 
 
 def _conservation(now: datetime) -> Iterator[GaugeMetricFamily]:

@@ -1,10 +1,12 @@
 """What a backfill reads, and in which order: part after part, each part's window in slices from old to new.
 
-A slice holds its start and not its end, so two that follow each other share no instant and leave none out.
+A slice holds its start and not its end, so two that follow each other share no instant and leave none out. They meet at
+whole seconds: some providers filter by milliseconds or seconds, rounded down.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -18,8 +20,13 @@ from providers.canonical import JSON
 from providers.errors import Misconfigured
 from providers.spi import Adapter, Page, Stream
 
+CHANGED = (
+    "The connection's settings were changed while it ran: of what was added, the parts that come before the one being "
+    "read then were not read."
+)
 # Of a part that is read in one go it is never known how much is left.
 _NEARLY = 0.99
+_SECOND = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +89,10 @@ class Plan:
     def after_part(self, part: Part) -> Place | None:
         return self._start_of([later for later in self.parts if later > part])
 
+    def before(self, part: Part) -> str:
+        """A mark of the parts that come before this one."""
+        return hashlib.sha256(repr([earlier for earlier in self.parts if earlier < part]).encode()).hexdigest()[:16]
+
     def share(self, place: Place | None) -> float:
         """Share of everything that is read when ``place`` is next."""
         if place is None or not self.parts:
@@ -111,7 +122,11 @@ class Plan:
 
     def _slice(self, part: Part, since: datetime) -> Place:
         length = self._stream(part).slice
-        until = self._backfill.until if length is None else min(since + length, self._backfill.until)
+        until = self._backfill.until
+        if length is not None:
+            edge = (since + length).replace(microsecond=0)
+            # What is left behind the last edge is at least a second.
+            until = edge if until - edge >= _SECOND else until
         return Place(part, since, until, {})
 
     def _begin(self, part: Part) -> datetime:

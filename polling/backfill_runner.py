@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 import uuid
 from dataclasses import replace
 from typing import Any
 
+import orjson
 import structlog
 from django.conf import settings
 from django.db import transaction
@@ -18,7 +20,7 @@ from connections.runtime import adapter_for, client_for
 from events.models import Source
 from events.services import record
 from polling import backfill_live, backfill_pace, failures, intervals, lease, reading
-from polling.backfill_plan import Place, Plan
+from polling.backfill_plan import CHANGED, Place, Plan
 from polling.lease import LeaseLost, from_now
 from polling.metrics import POLLS
 from polling.models import UNFINISHED, Backfill, BackfillPurpose, BackfillStatus, PollOutcome
@@ -35,6 +37,8 @@ log = structlog.get_logger(__name__)
 FAILURES_UNTIL_GIVEN_UP = 8
 REFUSALS_UNTIL_GIVEN_UP = 3
 UNREAD_TOLD = 10
+# Where each run is one page, a list that goes in circles is known by the places of so many pages before.
+TRAIL = 20
 # While live polling waits, one page a run and this long until the next one.
 GIVE_WAY_SECONDS = 10.0
 TRAFFIC: dict[str, Traffic] = {BackfillPurpose.ASKED: Traffic.BACKFILL, BackfillPurpose.REPAIR: Traffic.REPAIR}
@@ -81,6 +85,8 @@ class _Run:
         self._ends_at = time.monotonic() + seconds
         self._pace = backfill_pace.noted(backfill.pace, backfill.updated_at, backfill.share_done)
         self._unread: list[str] = list(backfill.position.get("unread", []))
+        self._trail: list[str] = list(backfill.position.get("trail", []))
+        self._changed = backfill.position.get("changed") is True
         self._plan: Plan | None = None
         self._place: Place | None = None
 
@@ -98,6 +104,7 @@ class _Run:
             with reading.every_failure_told(self._connection, "backfill"):
                 self._plan = self._planned()
                 self._place = self._plan.stored()
+                self._note_change(self._plan)
                 self._read(self._plan)
         except QuotaSpent as spent:
             self.result.outcome, self.result.error = PollOutcome.BUDGET, str(spent)
@@ -110,6 +117,12 @@ class _Run:
             return Plan(self._backfill, adapter_for(self._connection))
         except registry.UnknownProvider:
             raise Misconfigured("This deployment has no adapter for the provider.") from None
+
+    def _note_change(self, plan: Plan) -> None:
+        """Whether parts that were passed already are others now than when the place was stored."""
+        here = self._backfill.position
+        if "before" in here:
+            self._changed |= plan.before((str(here["stream"]), str(here["partition"]))) != here["before"]
 
     def _read(self, plan: Plan) -> None:
         if self._place is None:
@@ -129,8 +142,10 @@ class _Run:
                     window=Window(since=place.since, until=place.until),
                 )
                 self.result.requests = client.requests_made
-                if reading.repeats(page, seen):
+                place_told = _told(page.position)
+                if reading.repeats(page, seen) or (page.more and place_told in self._trail):
                     raise reading.repeated_page()
+                self._trail = [*self._trail, place_told][-TRAIL:] if page.more else []
                 following = plan.after(place, page)
                 if self._commit(plan, page, following, gives_way=self._gives_way(credential)):
                     return
@@ -172,12 +187,14 @@ class _Run:
     def _progress(self, plan: Plan, following: Place | None) -> dict[str, Any]:
         """Where it stands when ``following`` is next; with nothing left, how it ended."""
         values: dict[str, Any] = {"parts_total": len(plan.parts), "last_error": "", "waiting_for": ""}
+        if self._changed and CHANGED not in self._backfill.notice:
+            values["notice"] = f"{self._backfill.notice} {CHANGED}".strip()
         if following is not None:
             return values | {
                 "status": BackfillStatus.RUNNING,
                 "parts_done": plan.parts.index(following.part),
                 "share_done": plan.share(following),
-                "position": self._stored(following),
+                "position": self._stored(plan, following),
             }
         done = max(len(plan.parts) - len(self._unread), 0)
         values |= {"parts_done": done, "completed_at": Now()}
@@ -187,8 +204,10 @@ class _Run:
         share = done / max(len(plan.parts), 1)
         return values | {"status": BackfillStatus.FAILED, "share_done": share, "last_error": f"Not read: {told}"}
 
-    def _stored(self, place: Place) -> JSON:
-        return place.position() | ({"unread": self._unread} if self._unread else {})
+    def _stored(self, plan: Plan, place: Place) -> JSON:
+        beside = {"unread": self._unread, "trail": self._trail, "changed": self._changed}
+        kept = {name: value for name, value in beside.items() if value}
+        return place.position() | kept | {"before": plan.before(place.part)}
 
     def _fail(self, error: ProviderError) -> None:
         """Wait and try again; after some failures in a row leave the part unread. A rate limit is only a pause."""
@@ -208,8 +227,10 @@ class _Run:
             told = {"waiting_for": str(error)[:1000]} if limited else {"last_error": str(error)[:1000]}
             values: dict[str, Any] = {"next_run_at": from_now(wait), "consecutive_failures": failed}
             values["waiting_for"] = interval.reason
-            if isinstance(error, StaleMark) and self._place is not None:
-                values["position"] = self._stored(replace(self._place, page=dict(error.position)))
+            if isinstance(error, StaleMark) and self._plan is not None and self._place is not None:
+                # What follows was read before.
+                self._trail = []
+                values["position"] = self._stored(self._plan, replace(self._place, page=dict(error.position)))
             self._write(values | told, release=True)
         failures.note(self._connection, error)
 
@@ -219,6 +240,7 @@ class _Run:
             ended = {"status": BackfillStatus.FAILED, "completed_at": Now(), "waiting_for": ""}
             return ended | {"last_error": str(error)[:1000]}
         part = self._place.part
+        self._trail = []
         self._unread.append(f"{' '.join(part).strip()} ({error})"[:300])
         values = self._progress(self._plan, self._plan.after_part(part))
         values |= {"consecutive_failures": 0, "next_run_at": Now()}
@@ -246,6 +268,11 @@ class _Run:
         # One that was paused or cancelled has lost its lease, whoever holds the token.
         held = Backfill.objects.filter(pk=self._backfill.pk, lease_token=self._token, status__in=UNFINISHED)
         self._token = lease.write(held, values, due_field="next_run_at", release=release)
+
+
+def _told(position: JSON) -> str:
+    """A page's place in short."""
+    return hashlib.sha256(orjson.dumps(position, option=orjson.OPT_SORT_KEYS)).hexdigest()[:12]
 
 
 def _why(following: Place | None, gives_way: bool, wish: float) -> str:

@@ -150,7 +150,8 @@ def _try_again(gap: DeliveryGap, reason: str) -> None:
         settle(gap, GapStatus.LOST, backfill_id=None, attempts=gap.attempts + 1, last_error=reason[:1000])
         return
     pause = _from_now(PAUSE_AFTER_TRY * 2 ** min(gap.attempts, TRIES))
-    _write(gap, backfill_id=None, attempts=min(gap.attempts + 1, MOST_COUNTED), last_error=reason[:1000], next_try_at=pause)
+    attempts = min(gap.attempts + 1, MOST_COUNTED)
+    _write(gap, backfill_id=None, attempts=attempts, last_error=reason[:1000], next_try_at=pause)
 
 
 def _wait(gap: DeliveryGap, reason: str) -> None:

@@ -10,6 +10,8 @@ from providers.document import moment_of
 from providers.quotas import RateLimitHeaders
 
 MAX_WAIT_SECONDS = 24 * 3600.0
+# The end of the year 9999. A later reset was told in another unit than the declared one.
+_LAST_MOMENT = 253_402_300_799.0
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -30,14 +32,18 @@ def until_reset(names: RateLimitHeaders, headers: Mapping[str, str]) -> float | 
 
 
 def reset_told(names: RateLimitHeaders, headers: Mapping[str, str]) -> float | None:
-    """The reset as it is told: seconds from now for ``delta_seconds``, else seconds of the epoch."""
+    """The reset as it is told: seconds from now for ``delta_seconds``, else seconds of the epoch.
+
+    It may still be absurdly far off; ``None`` where it is not told, or is no moment at all.
+    """
     reset = headers.get(names.reset, "").strip()
     if names.reset_format == "iso8601":
         moment = moment_of(reset)
         return moment.timestamp() if moment else None
     if not (reset.isascii() and reset.isdigit() and len(reset) <= 15):
         return None
-    return float(reset) / 1000 if names.reset_format == "epoch_milliseconds" else float(reset)
+    seconds = float(reset) / 1000 if names.reset_format == "epoch_milliseconds" else float(reset)
+    return seconds if seconds <= _LAST_MOMENT else None
 
 
 def share_left(names: RateLimitHeaders, headers: Mapping[str, str]) -> float | None:

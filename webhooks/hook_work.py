@@ -8,8 +8,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from connections.models import IntegrationConnection
+from providers import registry
 from providers.client import ProviderClient
+from providers.errors import Misconfigured
 from providers.ledgers import DeliveryLedger, HookWatcher
+from providers.registry import UnknownProvider
 from providers.spi import Adapter, HookRegistrar, Webhook
 from webhooks.models import WatchedHook, WebhookRegistration
 from webhooks.repair_lease import Claim, holding
@@ -59,7 +62,7 @@ class HookWork:
 
 def watched_hooks(work: HookWork) -> list[WatchedHook]:
     """A row for each hook there is, the one that waited longest first."""
-    hooks = {place: hook_id for place, hook_id in work.registration.provider_hooks.items() if hook_id}
+    hooks = wanted_hooks(work.registration, work.connection)
     with work.holding() as now:
         rows = {row.place: row for row in WatchedHook.objects.filter(registration=work.registration, place__in=hooks)}
         for place, hook_id in hooks.items():
@@ -71,6 +74,18 @@ def watched_hooks(work: HookWork) -> list[WatchedHook]:
                 row.hook_id, row.walk, row.start = hook_id, {}, {}
                 row.save(update_fields=["hook_id", "walk", "start", "updated_at"])
     return sorted(rows.values(), key=lambda row: (row.checked_at or row.created_at, row.place))
+
+
+def wanted_hooks(registration: WebhookRegistration, connection: IntegrationConnection) -> dict[str, str]:
+    """Places with ids of the hooks made there, without those that were taken out of the settings since."""
+    hooks = {place: hook_id for place, hook_id in registration.provider_hooks.items() if hook_id}
+    try:
+        webhook = registry.get(registration.provider_id).webhook
+        registrar = webhook.registrar if webhook is not None else None
+        places = registrar.targets(connection.settings) if registrar is not None else hooks
+    except (UnknownProvider, Misconfigured):
+        return hooks
+    return {place: hook_id for place, hook_id in hooks.items() if place in places}
 
 
 def _new(work: HookWork, place: str, hook_id: str, now: datetime) -> WatchedHook:

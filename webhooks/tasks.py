@@ -13,6 +13,7 @@ from webhooks.evidence import PURGED_A_BATCH, purge_evidence, purge_quarantine
 from webhooks.hook_standing import end_trouble
 from webhooks.hook_upkeep import settle_due
 from webhooks.published_keys import refresh_published_keys as refresh
+from webhooks.repair_closing import close_repairs
 from webhooks.repair_lease import claim_due
 
 PURGE_RUN_SECONDS = 30.0
@@ -34,8 +35,10 @@ def settle_hooks() -> int:
 
 @shared_task(name="webhooks.reconcile_due_doors")
 def reconcile_due_doors() -> int:
-    """Claim doors whose hooks are to be looked at, and hand them to the workers."""
-    return reconciliation.hand_over(claim_due(reconciliation.DOORS_A_TICK))
+    """Claim doors whose hooks are to be looked at and hand them to the workers; end what others still owe."""
+    messages = reconciliation.hand_over(claim_due(reconciliation.DOORS_A_TICK))
+    close_repairs()
+    return messages
 
 
 @shared_task(name="webhooks.reconcile_doors")

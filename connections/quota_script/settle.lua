@@ -1,6 +1,7 @@
 -- Settling: units and slots are given back or spent, and the answer teaches what it tells.
 
 local LONGEST_PAUSE_SECONDS = 900
+local LONGEST_BLOCK_SECONDS = 86400
 
 -- Bounds of how far the provider's clock is ahead of ours. Its Date has whole seconds, and was written between our
 -- entering and now; what contradicts the bounds so far means that a clock was set.
@@ -16,13 +17,18 @@ local function learn_clock(credential)
   credential.ahead = { low = low, high = high }
 end
 
--- The latest moment, by our clock, at which the reset that was told can be.
-local function reset_by_our_clock(credential, quota, told)
-  local rounding = math.min(1, quota.window / 100)
-  if told.delta then
-    return now + told.reset + rounding
+-- The latest moment, by our clock, at which the reset that was told can be; nil if none was. One further off than the
+-- ledger lasts, two windows and a little, is wrong: told in another unit, or by a clock nobody knows.
+local function reset_by_our_clock(credential, quota)
+  local told, ends = quota.told, nil
+  if not told or not told.reset then
+    return nil
+  elseif told.delta then
+    ends = now + told.reset
+  else
+    ends = told.reset - (credential.ahead and credential.ahead.low or 0)
   end
-  return told.reset - (credential.ahead and credential.ahead.low or 0) + rounding
+  return ends - now <= lasts(quota) and ends + math.min(1, quota.window / 100) or nil
 end
 
 -- Units the answer tells as used: by its own limit, which need not be the one that holds here.
@@ -42,13 +48,17 @@ end
 
 -- An answer tells how much of its window was used when the provider saw the call: by us, whether answered since or
 -- not, and by others. The highest that was told therefore covers all that is answered; what is under way is added
--- where it is asked for. A lower one is older and teaches nothing.
-local function learn_window(credential, quota, state, told)
-  local ends = reset_by_our_clock(credential, quota, told)
+-- where it is asked for. A lower one is older and teaches nothing. An answer of another window teaches nothing either;
+-- it is free only if its call can have been counted there, having left before that window ended or this one was known.
+local function learn_window(quota, state, told, ends, units)
   local window = told.delta and ends or told.reset
   local spread = math.min(2, quota.window / 4)
   local known = is_told(state)
-  if ends <= now or (known and window < state.window - spread) then
+  local over, older = ends <= now, known and window < state.window - spread
+  if over or older then
+    if not (over and call.entered < ends) and not (older and call.entered < state.window_at) then
+      charge(quota, state, units)
+    end
     return
   end
   learn_limit(state, told)
@@ -58,20 +68,20 @@ local function learn_window(credential, quota, state, told)
   else
     -- Of a window nobody told of, only answers without counters were noted here.
     local noted = known and 0 or used_of(quota, state)
-    state.used, state.parts = math.max(used, noted), {}
+    state.used, state.parts, state.window_at = math.max(used, noted), {}, now
   end
-  state.window, state.reset = window, ends
+  state.window, state.reset, state.delta = window, ends, told.delta
 end
 
 local function learn(credential, quota, state, units)
-  local told = quota.told
+  local told, ends = quota.told, reset_by_our_clock(credential, quota)
   if not told or not told.remaining then
     if told then
       learn_limit(state, told)
     end
     charge(quota, state, units)
-  elseif quota.kind == 'fixed' and told.reset then
-    learn_window(credential, quota, state, told)
+  elseif quota.kind == 'fixed' and ends then
+    learn_window(quota, state, told, ends, units)
   else
     learn_limit(state, told)
     local used = used_told(quota, state, told)
@@ -107,13 +117,10 @@ end
 local function explained(credential, states)
   local found = false
   for index, quota in ipairs(call.quotas) do
-    local told, state = quota.told, states[index]
-    if told and told.remaining and told.remaining <= 0 and told.reset then
-      local ends = reset_by_our_clock(credential, quota, told)
-      if ends > now then
-        block(state, ends, 'spent')
-        found = true
-      end
+    local told, ends = quota.told, reset_by_our_clock(credential, quota)
+    if ends and ends > now and told.remaining and told.remaining <= 0 then
+      block(states[index], math.min(ends, now + LONGEST_BLOCK_SECONDS), 'spent')
+      found = true
     end
   end
   return found

@@ -22,8 +22,11 @@ end
 
 -- A clock that was set back takes along all that was noted by it.
 local function set_back(state, seconds, step)
-  for _, field in ipairs({ 'reset', 'at', 'write_at', 'limit_at' }) do
+  for _, field in ipairs({ 'reset', 'at', 'write_at', 'limit_at', 'window_at' }) do
     state[field] = state[field] and state[field] - seconds
+  end
+  if state.delta then -- else the window is named by the provider's clock
+    state.window = state.window - seconds
   end
   for _, flight in pairs(state.flight) do
     flight.ends = flight.ends - seconds

@@ -171,7 +171,8 @@ def test_without_polling_it_waits_for_a_person_and_says_so(ledger: Ledger) -> No
 def test_nobody_waits_for_ever(ledger: Ledger) -> None:
     connection = ledger_connection(ledger, enabled_capabilities={"polling": False})
     note_gap(found(connection))
-    DeliveryGap.objects.update(detected_at=timezone.now() - timedelta(days=8))
+    long_ago = timezone.now() - timedelta(days=8)
+    DeliveryGap.objects.update(detected_at=long_ago, since=long_ago - HOUR, until=long_ago)
     assert step().status == "lost"
 
 

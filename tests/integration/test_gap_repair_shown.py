@@ -193,13 +193,17 @@ def test_metrics_tell_what_was_missed_repaired_and_lost_and_what_is_open(made: W
     lose(made, 2)
     turn(made)
     text = Client().get("/metrics").content.decode()
-    assert 'integration_gaps_unsettled{cause="deliveries_failed",provider="github"} 1.0' in text
+    assert 'integration_gaps_kept{cause="deliveries_failed",provider="github",status="filling"} 1.0' in text
     assert 'integration_gap_oldest_seconds{cause="deliveries_failed",provider="github"}' in text
     assert 'integration_hooks{provider="github",standing="enabled"} 2.0' in text
     turn(made)
     after = Client().get("/metrics").content.decode()
     assert arrived(after) - arrived(text) == 2
-    assert "integration_gaps_unsettled{" not in after
+    assert 'integration_gaps_kept{cause="deliveries_failed",provider="github",status="filled"} 1.0' in after
+    assert "integration_gap_oldest_seconds{" not in after
+    for outcome, number in {"missing": 2, "arrived": 2, "lost": 0}.items():
+        labels = f'cause="deliveries_failed",outcome="{outcome}",provider="github"'
+        assert f"integration_gap_deliveries{{{labels}}} {number}.0" in after
     for name in ("gaps", "missed_deliveries", "repaired_deliveries", "lost_deliveries"):
         assert f"# HELP integration_{name}_total" in text
 

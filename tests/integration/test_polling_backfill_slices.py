@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -13,6 +15,7 @@ from events.models import AdapterEvent
 from polling import backfill_turns as turns
 from polling.backfill import pause_backfill, resume_backfill
 from polling.models import Backfill, BackfillStatus
+from providers.spi import Page
 from tests.backfills import (
     ACTOR,
     DAY,
@@ -27,7 +30,7 @@ from tests.backfills import (
     spans,
     tick,
 )
-from tests.polling_provider import Ledger, at_once
+from tests.polling_provider import EntryStream, Ledger, at_once
 
 pytestmark = pytest.mark.django_db
 
@@ -203,6 +206,41 @@ def test_a_part_added_meanwhile_is_read_and_one_removed_is_not(ledger: Ledger, o
     list(runs_until_it_ends(backfill))
     assert {query["list"] for query in ledger.requests} == {"b", "d"}
     assert (backfill.parts_total, backfill.progress_percent) == (3, 100)
+    # That "a" was passed before it was there is said.
+    assert "were not read" in backfill.notice
+
+
+def test_a_part_added_behind_the_present_one_needs_no_notice(ledger: Ledger, one_page_a_run: None) -> None:
+    backfill = asked(connect(ledger, "sliced_ledger", settings={"lists": ["b"]}), until=SINCE + 20 * DAY)
+    tick(backfill)
+    IntegrationConnection.objects.update(settings={"base_url": ledger.url, "lists": ["b", "c"]})
+    list(runs_until_it_ends(backfill))
+    assert (backfill.parts_total, backfill.notice) == (2, "")
+
+
+def test_slices_meet_at_whole_seconds_since_providers_round_down(ledger: Ledger) -> None:
+    odd = timedelta(microseconds=123456)
+    list(runs_until_it_ends(asked(connect(ledger, "sliced_ledger"), SINCE + odd, SINCE + 20 * DAY + odd)))
+    asked_for = [(query["since"][11:26], query["until"][11:26]) for query in ledger.requests]
+    assert asked_for == [("00:00:00.123456", "00:00:00+00:00"), ("00:00:00+00:00", "00:00:00.123456")]
+
+
+@pytest.mark.parametrize("pages_a_run", [1, 5])
+def test_a_provider_that_leads_in_a_circle_is_stopped(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, pages_a_run: int
+) -> None:
+    monkeypatch.setattr(turns, "PAGES_A_RUN", pages_a_run)
+    page = EntryStream.page
+
+    def circling(self: EntryStream, *given: Any, **values: Any) -> Page:
+        after = {10: 20, 20: 10}.get(values["position"].get("after", 0), 10)
+        return replace(page(self, *given, **values), position={"after": after}, more=True)
+
+    monkeypatch.setattr(EntryStream, "page", circling)
+    backfill = asked(connect(ledger))
+    assert list(runs_until_it_ends(backfill))
+    assert backfill.status == BackfillStatus.FAILED
+    assert "repeats a page" in backfill.last_error
 
 
 def test_an_outage_in_the_middle_of_a_slice_is_gone_on_from_there(ledger: Ledger) -> None:

@@ -154,6 +154,7 @@ class TestFixedWindow:
     def test_a_window_that_begins_before_we_thought_is_believed_and_the_one_before_is_over(self, rig: Rig) -> None:
         gate = rig.gate(FIXED)
         late, newer = entered(gate, 2)
+        rig.advance(1)
         old = rig.told(100, 0, 40)
         call(gate, old)
         newer.answered(200, rig.told(100, 90, 90), limited=False)

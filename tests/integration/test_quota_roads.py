@@ -174,7 +174,9 @@ class TestState:
         assert state.resets_at is not None
         assert timedelta(0) <= state.resets_at - resets_at <= timedelta(seconds=2)
 
-    def test_shows_of_a_quota_in_parts_the_one_with_least_left_and_names_none(self, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_shows_of_a_quota_in_parts_the_one_with_least_left_and_names_none(
+        self, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         quota = Quota(name="a list", units=5, path=r"/([a-z]+)$", separate=True)
         limit(monkeypatch, quota, Quota(name="at once", concurrency=3))
         connection = ledger_connection(ledger)

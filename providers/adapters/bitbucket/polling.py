@@ -152,6 +152,14 @@ class ActivityStream(BitbucketStream):
     def filters(self, place: Place) -> Mapping[str, Any]:
         return {}
 
+    def _items(self, body: Document) -> list[Document]:
+        """Without entries of a kind that is not known: there is nothing to tell of them, nor a time to sort them by."""
+        entries = super()._items(body)
+        known = [entry for entry in entries if self.changed(entry)]
+        if entries and not known:
+            raise ProviderFault("No entry of a page of Bitbucket's log has a time.")
+        return known
+
     def told(self, item: Document, place: Place) -> Iterator[Told]:
         if item.integer("/pull_request/id") is None:
             raise ProviderFault("An entry of Bitbucket's log names no pull request.")

@@ -5,16 +5,18 @@ https://developer.atlassian.com/cloud/confluence/cql-fields/. A date in CQL has 
 credential's user, which may change any day; ``now("-20m")`` has neither fault, but counts from when it is asked. So a
 position keeps the provider's clock (``clock``, out of ``Date``): a run begins as if half an hour had passed since, and
 where it was more, which the answer's own date tells, the page is asked for again. A new cursor asks who it is first.
+
+A cursor may count items, so all pages of one list have to begin with the same item: while pages are followed, the
+minute from which the list was given is kept (``begin``), and each request counts back to it from its own time.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from providers.adapters.confluence import account, mapping, mapping_rules
 from providers.canonical import JSON
@@ -22,7 +24,7 @@ from providers.client import ProviderClient, Response
 from providers.document import Document, compact
 from providers.errors import AuthFailed, ProviderError, ProviderFault, Rejected, StaleMark
 from providers.listing import ListStream, Order, Place
-from providers.paging import Mark, NextAddress, Query
+from providers.paging import Mark, Paging, Query
 from providers.spi import Page, ProviderEvent, Stream, Window
 
 SEARCH_PATH: Final = "rest/api/search"
@@ -60,39 +62,55 @@ class ContentStream(Stream):
             answer = account.ask(client)
             account.named(answer)
             return Page(events=(), position=_timed(position, account.clock(answer), running=True), more=True)
-        search = _Search(asked_by=clock if running else clock + _IDLE)
+        begin = here.time("/begin") if _follows(position) else None
+        search = _Search(asked_by=clock if running else clock + _IDLE, begin=begin)
         try:
             page = search.page(client, partition=partition, settings=settings, position=position, window=window)
         except StaleMark as stale:
             stale.position = _timed({**stale.position}, clock, running=True)
             raise
-        if search.answered_at > search.asked_by + _MINUTE:
-            # More time had passed than was allowed for, so the span began too late.
+        if search.began > search.latest:
+            # More time had passed than was allowed for, so the list began too late.
             return Page(events=(), position=_timed(position, search.answered_at, running=True), more=True)
-        return replace(page, position=_timed(page.position, search.answered_at, running=page.more))
+        onward = {**page.position, "begin": search.began.isoformat()} if _follows(page.position) else page.position
+        return replace(page, position=_timed(onward, search.answered_at, running=page.more))
+
+
+def _follows(position: JSON) -> bool:
+    """Whether pages of a list are followed, so that the list has to stay the same."""
+    return "mark" in position or "again" in position
 
 
 def _timed(position: JSON, clock: datetime, *, running: bool) -> JSON:
     return compact({**position, "clock": clock.isoformat(), "running": running or None})
 
 
-class _NextPage(NextAddress):
-    """The next page's address, below the base URL: it may come with the site's own path, or with its host."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CursorOfAddress(Paging):
+    """Of the next page's address only the cursor is taken: that of the search holds a time that goes on, and the
+    vendor leaves out other parameters now and then."""
+
+    def at(self, query: Query, mark: Mark) -> Query:
+        return self.first(query).with_value("cursor", mark)
 
     def after(self, answer: Response, body: Document, count: int, mark: Mark | None) -> Mark | None:
-        address = body.text(self.next_at, limit=8000)
+        address = body.text("/_links/next", limit=8000)
         if address is None:
             return None
         try:
-            parts = urlsplit(address)
+            cursors = parse_qs(urlsplit(address).query).get("cursor", [])
         except ValueError:
-            raise ProviderFault("The provider points to an address that cannot be read.") from None
-        path = parts.path.removeprefix(body.text("/_links/context") or "")
-        return f"{path}?{parts.query}" if parts.query else path
+            cursors = []
+        if len(cursors) != 1:
+            raise ProviderFault("The provider's next page has no cursor.")
+        return cursors[0]
 
 
 class _Search(ListStream):
-    """One page; made anew for each, since it holds the time by which it is asked and answered."""
+    """One page; made anew for each, since it holds the time by which it is asked and answered.
+
+    ``latest``: the minute in which the list may begin at the latest; ``began``: in which it did.
+    """
 
     name = "search"
     overlap_seconds = ContentStream.overlap_seconds
@@ -100,16 +118,23 @@ class _Search(ListStream):
     # The filter knows minutes, and each request begins up to three of them early.
     step = timedelta(minutes=5)
     # Whether its cursor counts items is not documented.
-    paging = _NextPage(size=PAGE_SIZE, size_in="limit", next_at="/_links/next")
+    paging = CursorOfAddress(size=PAGE_SIZE, size_in="limit")
     items_at = "/results"
     changed_at = ("/lastModified", "/content/version/when")
 
-    def __init__(self, asked_by: datetime) -> None:
+    def __init__(self, asked_by: datetime, begin: datetime | None) -> None:
         self.asked_by = self.answered_at = asked_by
+        self._begin = begin
+        self._minutes = 0
+        self.began = self.latest = asked_by
 
     def query(self, place: Place) -> Query:
-        # One minute since the answer may come later, one since the vendor's clock counts minutes.
-        minutes = max(0, math.ceil((self.asked_by - place.since) / _MINUTE)) + 2
+        # One minute since the answer may come later, one since the vendor may not round its clock down.
+        begin = self._begin or _whole(place.since) - 2 * _MINUTE
+        self.latest = self._begin or begin + _MINUTE
+        self._minutes = max(0, (_whole(self.asked_by) - begin) // _MINUTE)
+        self.began = _whole(self.asked_by) - self._minutes * _MINUTE
+        minutes = self._minutes
         spaces = place.settings.get("spaces")
         scope = f" and space in ({', '.join(map(_quoted, spaces))})" if spaces else ""
         cql = f'lastmodified >= now("-{minutes}m") and type in ({", ".join(_KINDS)}){scope} order by lastmodified asc'
@@ -117,6 +142,7 @@ class _Search(ListStream):
 
     def wish(self, answer: Response) -> float | None:
         self.answered_at = account.clock(answer)
+        self.began = _whole(self.answered_at) - self._minutes * _MINUTE
         return None
 
     def events(self, item: Document, place: Place) -> Iterator[ProviderEvent]:
@@ -130,6 +156,10 @@ class _Search(ListStream):
             hint = "a space in the settings may not exist, or not for this account"
             return Rejected(f"Confluence refused the search ({error.status}): {hint}.", status=error.status)
         return error
+
+
+def _whole(moment: datetime) -> datetime:
+    return moment.replace(second=0, microsecond=0)
 
 
 def _quoted(text: str) -> str:

@@ -8,42 +8,21 @@ at. Spaces have numbers here: a cursor first asks for those of the spaces in the
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
-from urllib.parse import parse_qs, urlsplit
 
-from providers.adapters.confluence.polling import milliseconds, page_of, polled
+from providers.adapters.confluence.polling import CursorOfAddress, milliseconds, page_of, polled
 from providers.canonical import JSON
-from providers.client import ProviderClient, Response
+from providers.client import ProviderClient
 from providers.document import Document, compact
 from providers.errors import AuthFailed, ProviderError, ProviderFault, Rejected, StaleMark
 from providers.listing import ListStream, Order, Place
-from providers.paging import Mark, Paging, Query
+from providers.paging import Query
 from providers.spi import Page, ProviderEvent, Window
 
 _KINDS: Final = {"pages": "page", "blogposts": "blog"}
 _NUMBERS: Final = "numbers"
 _MOST: Final = 250
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _CursorOfAddress(Paging):
-    """Of the next page's address only the cursor is taken: the vendor leaves out other parameters now and then."""
-
-    def at(self, query: Query, mark: Mark) -> Query:
-        return self.first(query).with_value("cursor", mark)
-
-    def after(self, answer: Response, body: Document, count: int, mark: Mark | None) -> Mark | None:
-        address = body.text("/_links/next")
-        if address is None:
-            return None
-        try:
-            cursors = parse_qs(urlsplit(address).query).get("cursor", [])
-        except ValueError:
-            cursors = []
-        if len(cursors) != 1:
-            raise ProviderFault("The provider's next page has no cursor.")
-        return cursors[0]
 
 
 class TrashStream(ListStream):
@@ -55,7 +34,7 @@ class TrashStream(ListStream):
     # By the last change before the deletion, which may be a while ago.
     overlap_seconds = 14 * 24 * 3600
     order = Order.NEWEST_FIRST
-    paging = _CursorOfAddress(size=_MOST, size_in="limit")
+    paging = CursorOfAddress(size=_MOST, size_in="limit")
     items_at = "/results"
     changed_at = ("/version/createdAt",)
 

@@ -35,7 +35,7 @@ class RepositoryList(ListStream):
 
     path: ClassVar[str]
     params: ClassVar[Mapping[str, str | int]] = {}
-    paging = LinkHeader(size=PER_PAGE, size_in="per_page")
+    paging: ClassVar[Paging] = LinkHeader(size=PER_PAGE, size_in="per_page")
     conditional = True
     needs: ClassVar[str] = "issues and pull requests"
 

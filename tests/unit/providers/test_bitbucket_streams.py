@@ -116,6 +116,22 @@ def test_entry_that_goes_or_comes_while_the_log_is_read_hides_no_other(bitbucket
     assert len(keys | bitbucket.poll("pull_request_activity", rest.position).keys) == 121
 
 
+def test_entry_of_an_unknown_kind_does_not_stop_the_log(bitbucket: Bitbucket) -> None:
+    approve(bitbucket, 20)
+    row = {"pull_request": {"id": 1}, "task": {"id": 3, "created_on": at(30)}}
+    genuine = bitbucket.server.answer
+
+    def with_a_task(*asked: Any) -> SimulatedAnswer:
+        body = orjson.loads(genuine(*asked).body)
+        return SimulatedAnswer(200, {}, orjson.dumps({**body, "values": [row, *body["values"]]}))
+
+    bitbucket.server.answer = with_a_task
+    assert types(bitbucket.poll("pull_request_activity").events) == ["pr_approved"]
+    bitbucket.log.clear()
+    with pytest.raises(ProviderFault, match="No entry"):
+        bitbucket.poll("pull_request_activity")
+
+
 def test_old_comment_that_was_edited_does_not_end_a_run(bitbucket: Bitbucket) -> None:
     """Whether the log is sorted by when a comment was written or edited is not documented."""
     approve(bitbucket, 20)

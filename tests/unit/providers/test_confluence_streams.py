@@ -33,10 +33,10 @@ def test_span_is_counted_in_minutes_from_the_providers_clock(site: Site) -> None
     site.now = after(60.5)
     first = site.run()
     assert [urlsplit(path).path for path in first.asked] == ["/wiki/rest/api/user/current", "/wiki/rest/api/search"]
-    # An hour and a half minute, rounded up, and two for rounding at the other side.
-    assert first.minutes == [63]
+    # An hour and a half minute, rounded down as the vendor does, and two to spare.
+    assert first.minutes == [62]
     assert first.parameters(1)["cql"] == (
-        'lastmodified >= now("-63m") and type in (page, blogpost, comment) order by lastmodified asc'
+        'lastmodified >= now("-62m") and type in (page, blogpost, comment) order by lastmodified asc'
     )
 
 
@@ -191,6 +191,35 @@ def test_cursor_that_is_never_known_leaves_a_position_that_still_knows_the_time(
     again = site.run(position=dict(stale.value.position))
     assert not any("user/current" in path for path in again.asked)
     assert len(again.titles) == 25
+
+
+@pytest.mark.parametrize("pause", [6, 20, 300])
+@pytest.mark.parametrize("before", range(1, 14))
+def test_pause_between_two_pages_hides_nothing(site: Site, before: int, pause: float) -> None:
+    for number in range(45):
+        site.page(f"Imported {number}", after(1 + number / 15))
+    for number in range(25):
+        site.page(f"Edited {number}", after(5 + number))
+    pages = iter(range(100))
+
+    def wait() -> None:
+        if next(pages) == before:
+            site.now += timedelta(minutes=pause)
+
+    site.now = after(31)
+    site.meanwhile = wait
+    assert len(site.run().titles) == 70
+
+
+def test_bulk_import_read_slowly_comes_to_an_end(site: Site) -> None:
+    for number in range(95):
+        site.page(f"Imported {number}", after(30))
+
+    def slowly() -> None:
+        site.now += timedelta(seconds=25)
+
+    site.meanwhile = slowly
+    assert len(site.run().titles) == 95
 
 
 def test_space_in_the_settings_can_never_become_syntax(site: Site) -> None:

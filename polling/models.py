@@ -171,7 +171,7 @@ class Backfill(models.Model):
         db_default=Now(), help_text="Moment from which it is reckoned what the provider still keeps."
     )
     waiting_for = models.TextField(
-        blank=True, db_default="", help_text="What it waits for now, in words; empty if for its turn only."
+        blank=True, db_default="", help_text="What it waits for, in words; empty while it only waits for its turn."
     )
     next_run_at = models.DateTimeField(help_text="When it is due. While a run holds it: when its lease ends.")
     last_run_at = models.DateTimeField(null=True, blank=True, help_text="When its last run began.")

@@ -116,10 +116,8 @@ class _Run:
                     self._wish = self._wish if wish is None else max(self._wish or 0.0, wish)
                 repeated = reading.repeats(page, seen)
                 # A wish between two pages is kept like one between two polls.
-                wished = page.more and bool(page.poll_after_seconds)
+                wished = bool(page.poll_after_seconds) or client.asked_to_wait is not None
                 full = wished or self.result.pages + 1 >= settings.POLL_PAGES_PER_RUN or time.monotonic() >= ends_at
-                # A wish that comes with an answer holds for the next page too.
-                full = full or client.asked_to_wait is not None
                 requests = client.requests_made - self.result.requests
                 self.result.requests = client.requests_made
                 self._commit(page, requests=requests, last=repeated or full or not page.more, repeated=repeated)

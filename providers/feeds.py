@@ -17,7 +17,7 @@ from providers.canonical import JSON
 from providers.client import ProviderClient
 from providers.document import Document, compact
 from providers.errors import ProviderError, ProviderFault, Rejected, StaleMark
-from providers.listing import FORGETFUL, RESTARTS, ListStream, Order, Place, clock_of, inside
+from providers.listing import FORGETFUL, RESTARTS, ListStream, Order, Place, clock_of
 from providers.paging import Mark, NextToken, Query
 from providers.spi import Page, Window
 
@@ -75,7 +75,9 @@ class FeedStream(ListStream):
         except ProviderError as error:
             raise self.refusal(error, place) from None
         body = Document(answer.json())
-        events = [event for item in self._items(body) for event in self.events(item, place) if inside(event, place)]
+        events = [
+            event for item in self._items(body) for event in self.events(item, place) if place.holds(event.occurred_at)
+        ]
         last, following = body.boolean(self.paging.last_at), body.text(self.paging.token_at)
         if last is None or not following:
             raise ProviderFault("The provider does not say where its feed goes on.")

@@ -140,7 +140,7 @@ class ListStream(Stream):
         items = self._items(body)
         times = self._times(items)
         told = replace(place, since=run.floor)
-        events = [event for item in items for event in self.events(item, told) if inside(event, told)]
+        events = [event for item in items for event in self.events(item, told) if told.holds(event.occurred_at)]
         # They are handed on in this order, and some lists are given newest first.
         events.sort(key=lambda event: event.occurred_at or _AT_LAST)
         mark = self.paging.after(answer, body, len(items), run.mark)
@@ -297,11 +297,6 @@ class _Run:
 
 def _marked(mark: Mark | None) -> JSON:
     return {} if mark is None else {"mark": mark}
-
-
-def inside(event: ProviderEvent, place: Place) -> bool:
-    """Whether it happened in the span that is asked for."""
-    return place.holds(event.occurred_at)
 
 
 def clock_of(answer: Response) -> datetime | None:

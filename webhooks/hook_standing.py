@@ -126,7 +126,7 @@ def _require_peace(watch: WatchedHook, now: datetime) -> None:
     if len(lately) >= CURES_A_DAY:
         raise Misconfigured(
             f"Somebody at the provider keeps switching off or removing the hook in {watch.place}: {len(lately)} times "
-            "within a day it was put right. It is left alone for now; if nobody wants it, delete the registration."
+            "within a day it was put right. After a day it is tried again; if nobody wants it, delete the registration."
         )
 
 

@@ -73,7 +73,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='backfill',
             name='waiting_for',
-            field=models.TextField(blank=True, db_default='', help_text='What it waits for now, in words; empty if for its turn only.'),
+            field=models.TextField(blank=True, db_default='', help_text='What it waits for, in words; empty while it only waits for its turn.'),
         ),
         migrations.AlterField(
             model_name='backfill',

@@ -34,6 +34,7 @@ from providers.errors import (
 )
 from providers.outbound import DEFAULT_PORTS, OutboundPolicy
 from providers.quotas import RateLimitHeaders
+from providers.redaction import redact_text
 from providers.waits import retry_after, share_left, until_reset
 
 CONNECT_TIMEOUT_SECONDS = 5.0
@@ -41,6 +42,9 @@ READ_TIMEOUT_SECONDS = 20.0
 ANSWER_TIMEOUT_SECONDS = 60.0
 MAX_RESPONSE_BYTES = 20 * 1024 * 1024
 MAX_REDIRECTS = 3
+MAX_TOLD = 300
+# Redirects after which the same request goes to the new address (RFC 9110, section 15.4).
+_KEEPS_METHOD = frozenset({307, 308})
 USER_AGENT = "integration-adapters/1.0"
 
 # Only a connection that never opened is tried again here: nothing was sent, so nothing can be done twice.
@@ -57,6 +61,8 @@ class ClientConfig:
     ``classify`` sees every answer before the usual table does, for providers whose status says less than
     their body (an error told with 200, a rate limit told with 400, a redirect to a sign-in page); ``None`` leaves
     it to the table. A ``RateLimited`` without a wait gets the one the headers tell.
+    ``explain`` finds in an answer that refuses what the provider says of the reason: text from outside, for people,
+    which is cut and redacted here (``ProviderError.told``).
     ``account_path`` is where ``Adapter.verify`` asks whose credential this is, if the settings decide it.
     """
 
@@ -64,6 +70,7 @@ class ClientConfig:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     rate_limit_headers: RateLimitHeaders = field(default_factory=RateLimitHeaders)
     classify: Callable[[Response], ProviderError | None] | None = None
+    explain: Callable[[Response], str] | None = None
     account_path: str = ""
 
 
@@ -176,40 +183,48 @@ class ProviderClient:
         *,
         json: Any = None,
         headers: Mapping[str, str] | None = None,
+        lane: str = "",
     ) -> Response:
         """A call that changes something; never repeated here once it was sent. Raises ``ProviderError``.
 
-        ``Unreachable`` and ``ProviderFault`` leave open whether it happened: whoever calls finds out.
+        ``Unreachable`` and ``ProviderFault`` that were ``sent`` leave open whether it happened: whoever calls finds
+        out. ``lane`` names what quotas count it by where the path does not: they see ``path#lane``.
         """
-        return self._send(method, path, json=json, headers=headers)
+        return self._send(method, path, json=json, headers=headers, lane=lane, writes=True)
 
-    def _send(self, method: str, path: str, **kwargs: Any) -> Response:
+    def _send(self, method: str, path: str, *, writes: bool = False, **kwargs: Any) -> Response:
         try:
-            answer = self._follow(method, path, **kwargs)
+            answer = self._follow(method, path, writes=writes, **kwargs)
         except ProviderError as error:
             self._observe(error.category)
             raise
         self._observe("ok")
         return answer
 
-    def _follow(self, method: str, path: str, **kwargs: Any) -> Response:
+    def _follow(self, method: str, path: str, *, writes: bool, **kwargs: Any) -> Response:
         url = _joined(self._base, path if path.startswith(("http://", "https://")) else path.lstrip("/"))
         for _ in range(MAX_REDIRECTS + 1):
             self._refuse_foreign(url)
             answer = self._pass(method, url, **kwargs)
             if not _redirects(answer):
                 return answer
+            if writes and answer.status not in _KEEPS_METHOD:
+                # Elsewhere a GET would follow, so nothing was done here: mostly a page to sign in at.
+                raise Rejected(f"The provider answered with another address ({answer.status}).", status=answer.status)
             url, kwargs["params"] = _joined(url, answer.headers["location"]), None
         raise ProviderFault("The provider redirects in a circle.")
 
-    def _pass(self, method: str, url: str, **kwargs: Any) -> Response:
+    def _pass(self, method: str, url: str, *, lane: str = "", **kwargs: Any) -> Response:
         """One exchange, through the gate, which learns from it. Raises what the answer means."""
-        passage = self._gate.enter(method, urlsplit(url).path) if self._gate is not None else None
+        counted_as = urlsplit(url).path + (f"#{lane}" if lane else "")
+        passage = self._gate.enter(method, counted_as) if self._gate is not None else None
         self._sent = False
         try:
             answer = self._exchange(method, url, **kwargs)
             error = self._refusal(answer)
-        except BaseException:
+        except BaseException as broken:
+            if isinstance(broken, ProviderError):
+                broken.sent = self._sent
             if passage is not None:
                 passage.unanswered(sent=self._sent)
             raise
@@ -218,8 +233,15 @@ class ProviderClient:
         if passage is not None:
             passage.answered(answer.status, answer.headers, limited=isinstance(error, RateLimited))
         if error is not None:
+            error.sent, error.told = True, self._told(answer)
             raise error
         return answer
+
+    def _told(self, answer: Response) -> str:
+        """The provider's own words for a refusal, safe to show."""
+        if self._config.explain is None:
+            return ""
+        return redact_text(" ".join(self._config.explain(answer)[: 2 * MAX_TOLD].split()))[:MAX_TOLD]
 
     def _refuse_foreign(self, url: str) -> None:
         # A next-page link or redirect to another origin would carry the credential there.

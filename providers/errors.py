@@ -28,10 +28,17 @@ class ProviderError(Exception):
     category: ClassVar[str] = "server"
     retryable: ClassVar[bool] = False
 
-    def __init__(self, message: str, *, status: int | None = None, retry_after_seconds: float | None = None) -> None:
+    def __init__(
+        self, message: str, *, status: int | None = None, retry_after_seconds: float | None = None, code: str = ""
+    ) -> None:
+        """``code``: the provider's own short word for it, where it has one."""
         super().__init__(message)
         self.status = status
         self.retry_after_seconds = retry_after_seconds
+        self.code = code
+        # Set by the client: whether the provider may have seen the request, and what it said in its own words.
+        self.sent = False
+        self.told = ""
 
 
 class AuthFailed(ProviderError):

@@ -97,3 +97,15 @@ class SwitchedHooks(Protocol):
     def switch_hooks(self, *, on: bool) -> None:
         """Switch all hooks on or off, as somebody could."""
         ...
+
+
+@runtime_checkable
+class EffectKeeper(Protocol):
+    """A simulator whose API takes actions; the contract suite needs it where the adapter has any."""
+
+    def effects(self) -> list[str]:
+        """A line for each thing a write made or changed, oldest first: ``comment 12 on acme/web#3``.
+
+        A write that was refused, or that changed nothing, leaves none.
+        """
+        ...

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar
 from urllib.parse import parse_qs
 
+from providers.actions import OutboundAction
 from providers.canonical import JSON, Category, Signal, SignalType
 from providers.client import ClientConfig, ProviderClient
 from providers.document import parse_json
@@ -280,6 +281,8 @@ class Adapter(ABC):
 
     webhook: ClassVar[Webhook | None] = None
     streams: ClassVar[Sequence[Stream]] = ()
+    actions: ClassVar[Sequence[OutboundAction]] = ()
+    """What can be asked of the provider, one for each canonical command it takes (``providers.actions``)."""
 
     def process_webhook(self, request: WebhookRequest) -> list[ProviderEvent]:
         """Turn one verified request into zero or more events."""
@@ -304,7 +307,11 @@ class Adapter(ABC):
     @classmethod
     def capabilities(cls) -> dict[str, bool]:
         """Derived from the parts that are present, never declared."""
-        return {"webhook": cls.webhook is not None, "polling": bool(cls.streams), "outbound_actions": False}
+        return {
+            "webhook": cls.webhook is not None,
+            "polling": bool(cls.streams),
+            "outbound_actions": bool(cls.actions),
+        }
 
     def stream(self, name: str) -> Stream:
         """The stream of that name; raises ``KeyError``."""
@@ -312,3 +319,10 @@ class Adapter(ABC):
             if stream.name == name:
                 return stream
         raise KeyError(name)
+
+    def action(self, action_type: str) -> OutboundAction:
+        """The action for that canonical command; raises ``KeyError``."""
+        for action in self.actions:
+            if action.type == action_type:
+                return action
+        raise KeyError(action_type)

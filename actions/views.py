@@ -1,4 +1,4 @@
-"""Actions: /v1/integrations/actions. Running them is not offered by this version yet."""
+"""Actions: /v1/integrations/actions reads them, /internal/integrations/actions/execute runs one."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ from typing import Any
 
 import django_filters
 from django.http import Http404
-from drf_spectacular.utils import OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, PolymorphicProxySerializer, extend_schema
+from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from actions.models import ActionStatus, NormalisedAction
-from actions.serializers import Action
-from connections.api import ProviderFilter, StrictFilters, TenantViewSet
-from connections.errors import ServiceError
+from actions.dispatcher import execute
+from actions.dry_run import preview
+from actions.intake import Wish
+from actions.models import OVER, ActionStatus, NormalisedAction
+from actions.serializers import TYPES, Action, DryRun, Execute
+from connections.api import ProviderFilter, StrictFilters, TenantViewSet, actor_of, find_connection, validated
 from connections.tenancy import IsService
 
 
@@ -22,6 +25,8 @@ class ActionFilters(StrictFilters):
     connection_id = django_filters.UUIDFilter(field_name="connection_id")
     provider_id = ProviderFilter()
     status = django_filters.ChoiceFilter(choices=ActionStatus.choices)
+    canonical_type = django_filters.ChoiceFilter(choices=TYPES)
+    correlation_id = django_filters.CharFilter(field_name="correlation_id", max_length=200)
 
 
 @extend_schema(tags=["Actions"])
@@ -45,6 +50,20 @@ class ActionViewSet(TenantViewSet):
         return Response(Action(action).data)
 
 
+_EXAMPLE = OpenApiExample(
+    "A comment",
+    request_only=True,
+    value={
+        "provider_id": "tracker",
+        "connection_id": "01930000-0000-7000-8000-000000000000",
+        "canonical_type": "comment_on_issue",
+        "target": {"issue_key": "WEB-12"},
+        "payload": {"body": "Deployed to **staging**."},
+        "idempotency_key": "deploy-4711-comment",
+    },
+)
+
+
 class ExecuteAction(APIView):
     """Run a command."""
 
@@ -53,10 +72,53 @@ class ExecuteAction(APIView):
     @extend_schema(
         tags=["Internal"],
         summary="Run an action",
-        description="Not offered by this version yet.",
+        description=(
+            "Tried at once and answered when it is over. What takes longer, or has to be tried again, is answered 202 "
+            "and goes on by itself; read it under Location. The same idempotency_key with the same command gives the "
+            "first action again (409 while it runs, 422 with another command). A command that was refused is 200 with "
+            "status failed: the answer says whether it was done, not whether it was liked."
+        ),
         operation_id="actions_execute",
-        request=None,
-        responses={501: OpenApiResponse(description="Not offered by this version.")},
+        request=Execute,
+        parameters=[
+            OpenApiParameter("dry_run", bool, description="Only say what would be sent."),
+            OpenApiParameter(
+                "Prefer", str, OpenApiParameter.HEADER, description="respond-async: answer 202 at once (RFC 7240)."
+            ),
+        ],
+        responses={
+            200: PolymorphicProxySerializer(
+                component_name="ActionOrDryRun", serializers=[Action, DryRun], resource_type_field_name=None
+            ),
+            202: Action,
+        },
+        examples=[_EXAMPLE],
     )
     def post(self, request: Request) -> Response:
-        raise ServiceError("NOT_IMPLEMENTED", "Running actions is not offered by this version.", status=501)
+        values = validated(self, Execute)
+        connection = find_connection(request, values.pop("connection_id"))
+        wish = Wish(**values)
+        if _flag(request, "dry_run"):
+            return Response(DryRun(preview(connection, wish)).data)
+        wait = not _prefers_async(request.headers.get("Prefer", ""))
+        action = execute(connection, wish, actor=actor_of(request), wait=wait)
+        if action.status in OVER:
+            return Response(Action(action).data)
+        place = f"/v1/integrations/actions/{action.pk}"
+        return Response(Action(action).data, status=202, headers={"Location": place})
+
+
+def _prefers_async(header: str) -> bool:
+    """RFC 7240: preferences are separated by commas, parameters by semicolons."""
+    return any(part.split(";")[0].strip().lower() == "respond-async" for part in header.split(","))
+
+
+def _flag(request: Request, name: str) -> bool:
+    """A query parameter that is true or false; others are refused, because a misspelt dry run would be a real one."""
+    unknown = sorted(set(request.query_params) - {name})
+    if unknown:
+        raise ValidationError({key[:100]: ["is not a known query parameter"] for key in unknown[:20]})
+    value = request.query_params.get(name, "false")
+    if value not in ("true", "false"):
+        raise ValidationError({name: ["must be true or false"]})
+    return value == "true"

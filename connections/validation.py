@@ -14,6 +14,8 @@ from django.conf import settings as deployment
 from connections.errors import ServiceError
 from connections.models import no_capabilities
 from connections.secret_store import SecretUnavailable, get_credential
+from providers.addresses import is_public
+from providers.outbound import origin_of
 from providers.spi import Adapter
 
 MAX_TAGS = 50
@@ -39,7 +41,7 @@ def problem(pointer: str, reason: str) -> Problem:
 
 def check_settings(adapter: Adapter, settings: Mapping[str, Any]) -> None:
     """Against the adapter's schema, and its address against the rules for outbound calls."""
-    found = _schema_problems(adapter.settings_schema, settings, "/settings")
+    found = schema_problems(adapter.settings_schema, settings, "/settings")
     if len(orjson.dumps(settings)) > MAX_SETTINGS_BYTES:
         found.append(problem("/settings", f"is larger than {MAX_SETTINGS_BYTES} bytes"))
     reason = _address_fault(settings["base_url"]) if isinstance(settings.get("base_url"), str) else ""
@@ -51,7 +53,7 @@ def check_settings(adapter: Adapter, settings: Mapping[str, Any]) -> None:
 
 def check_credential(adapter: Adapter, credential: Mapping[str, Any], *, pointer: str = "/credential") -> None:
     """Against the adapter's schema; nothing of the credential is repeated."""
-    found = _schema_problems(adapter.credential_schema, credential, pointer)
+    found = schema_problems(adapter.credential_schema, credential, pointer)
     if len(orjson.dumps(credential)) > MAX_CREDENTIAL_BYTES:
         found.append(problem(pointer, f"is larger than {MAX_CREDENTIAL_BYTES} bytes"))
     if found:
@@ -118,7 +120,8 @@ def origin(settings: Mapping[str, Any]) -> str:
     return f"{parts.scheme}://{parts.netloc}".lower() if parts.netloc else ""
 
 
-def _schema_problems(schema: Mapping[str, Any], value: Any, pointer: str) -> list[Problem]:
+def schema_problems(schema: Mapping[str, Any], value: Any, pointer: str) -> list[Problem]:
+    """The first faults of a value against a JSON Schema (2020-12); none of them repeats the value."""
     # The mask keeps values out of the messages: a settings object may hold a misplaced credential.
     validator = jsonschema_rs.Draft202012Validator(dict(schema), validate_formats=True, mask="the value")
     return [
@@ -142,12 +145,14 @@ def _address_fault(base_url: str) -> str:
         return "must be an https address"
     if parts.username is not None or parts.query or parts.fragment:
         return "must hold no user name, password, query or fragment"
+    if origin_of(base_url) is None:
+        return "is not an address"
     if deployment.OUTBOUND_POLICY.admits(base_url):
         return ""
     if parts.scheme != "https":
         return "must be https"
     try:
-        public = ipaddress.ip_address(host).is_global
+        public = is_public(ipaddress.ip_address(host))
     except ValueError:
         public = host.lower().rstrip(".") != "localhost"
     return "" if public else "leads to a private address, which is not allowed"

@@ -21,6 +21,8 @@ ENTRIES = (
     Entry("Deliver due events", "events.deliver_due", 1, 10, "Sends pending and failed events whose time has come."),
     Entry("Poll due connections", "polling.poll_due_connections", 5, 10, "Claims due cursors and hands them out."),
     Entry("Run due backfills", "polling.run_due_backfills", 10, 20, "Reads a few pages of each backfill."),
+    Entry("Run due actions", "actions.run_due_actions", 1, 10, "Claims due actions and hands them out."),
+    Entry("Purge old actions", "actions.purge", 3600, 3600, "Removes actions older than ACTION_RETENTION_DAYS."),
     Entry("Fold intake tallies", "events.fold_tallies", 30, 30, "Adds up what came in, connection by connection."),
     Entry("Run replays", "events.run_replays", 5, 10, "Goes on with replays of many events, batch by batch."),
     Entry("Check the ledgers", "events.check_ledgers", 60, 60, "Looks for events that came in and are nowhere."),
@@ -34,8 +36,18 @@ ENTRIES = (
     Entry("Settle hooks", "webhooks.settle_hooks", 30, 60, "Tells providers what they could not be told at once."),
     Entry("Send incidents", "connections.send_incidents", 5, 10, "Tells the alerting service what it does not know."),
     Entry("Settle incidents", "polling.settle_incidents", 60, 60, "Ends incidents of polling that are over."),
+    Entry("Look at expiries", "connections.look_at_expiries", 900, 900, "Tells of credentials that end soon."),
     Entry(
         "Tidy incidents", "connections.tidy_incidents", 300, 300, "Ends those of suspended connections, removes old."
+    ),
+    Entry("Send receipts", "connections.send_receipts", 5, 10, "Sends receipts the evidence service does not have."),
+    Entry("Tidy receipts", "connections.tidy_receipts", 300, 300, "Removes those older than RECEIPT_RETENTION_DAYS."),
+    Entry(
+        "Forget secrets",
+        "connections.send_forgotten_secrets",
+        30,
+        60,
+        "Overwrites secrets in key management that nobody needs any more.",
     ),
     Entry(
         "Reconcile webhooks",

@@ -261,10 +261,13 @@ IAM_CACHE_SECONDS: int = env.int("IAM_CACHE_SECONDS", 30)
 PM3_SERVICE_URL: str = env.str("PM3_SERVICE_URL", "").rstrip("/")
 PM3_TIMEOUT_SECONDS: float = env.float("PM3_TIMEOUT_SECONDS", 10.0)
 KMS_SERVICE_URL: str = env.str("KMS_SERVICE_URL", "").rstrip("/")
+KMS_TIMEOUT_SECONDS: float = env.float("KMS_TIMEOUT_SECONDS", 3.0)
 BUDGET_SERVICE_URL: str = env.str("BUDGET_SERVICE_URL", "").rstrip("/")
 BUDGET_TIMEOUT_SECONDS: float = env.float("BUDGET_TIMEOUT_SECONDS", 2.0)
 BUDGET_FAIL_MODE: str = env.str("BUDGET_FAIL_MODE", "")
 ERIS_SERVICE_URL: str = env.str("ERIS_SERVICE_URL", "").rstrip("/")
+ERIS_TIMEOUT_SECONDS: float = env.float("ERIS_TIMEOUT_SECONDS", 5.0)
+RECEIPT_RETENTION_DAYS: int = env.int("RECEIPT_RETENTION_DAYS", 365)
 ALERTING_SERVICE_URL: str = env.str("ALERTING_SERVICE_URL", "").rstrip("/")
 ALERTING_TIMEOUT_SECONDS: float = env.float("ALERTING_TIMEOUT_SECONDS", 5.0)
 PLATFORM_TOKEN: str = env.str("PLATFORM_TOKEN", "")
@@ -278,10 +281,15 @@ PROVIDER_HOOKS_SECONDS: float = env.float("PROVIDER_HOOKS_SECONDS", 8.0)
 PROVIDER_VERIFY_SECONDS: float = env.float("PROVIDER_VERIFY_SECONDS", 15.0)
 REDACT_EMAILS: bool = env.bool("REDACT_EMAILS", True)
 
+# Origins of pages, besides our own, to which a browser may return after an authorisation.
+OAUTH_RETURN_ORIGINS: list[str] = env.list("OAUTH_RETURN_ORIGINS", [])
+
 # Called when a connection is deleted, so that the parts above it can close what is theirs: first those that ask the
 # provider, while there is a credential and no transaction, then those that belong to the deletion itself.
 CONNECTION_LEAVERS = ["webhooks.provider_hooks.leave_provider"]
 CONNECTION_CLOSERS = ["webhooks.registrations.close_all"]
+# Asked at the end of a verification whether deliveries arrive.
+WEBHOOK_LOOP = "webhooks.loop.webhook_loop"
 
 # Webhooks
 WEBHOOK_TIMESTAMP_TOLERANCE_SECONDS: int = env.int("WEBHOOK_TIMESTAMP_TOLERANCE_SECONDS", 300)
@@ -315,6 +323,14 @@ POLL_YIELDS_SECONDS: int = env.int("POLL_YIELDS_SECONDS", 10)
 POLLS_PER_MINUTE: int = env.int("POLLS_PER_MINUTE", 60)
 BACKFILLS_AT_ONCE: int = env.int("BACKFILLS_AT_ONCE", 5)
 
+# Actions
+# How long a caller that waits is kept, and how long one attempt by a worker may take.
+ACTION_SYNC_SECONDS: float = env.float("ACTION_SYNC_SECONDS", 10.0)
+ACTION_ATTEMPT_SECONDS: float = env.float("ACTION_ATTEMPT_SECONDS", 30.0)
+ACTION_LEASE_SECONDS: int = env.int("ACTION_LEASE_SECONDS", 90)
+ACTION_GIVE_UP_SECONDS: int = env.int("ACTION_GIVE_UP_SECONDS", 3600)
+ACTION_RETENTION_DAYS: int = env.int("ACTION_RETENTION_DAYS", 90)
+
 # Celery. Messages carry row ids only; what is due later is a due row, so nothing depends on the broker's memory.
 CELERY_BROKER_URL = REDIS_URL
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
@@ -329,7 +345,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 # Delivery has workers of its own, so that neither a backlog nor a slow provider holds up the other road.
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_QUEUES = (Queue("default", routing_key="default"), Queue("delivery", routing_key="delivery"))
-CELERY_TASK_ROUTES = {"events.*": {"queue": "delivery"}, "connections.send_incidents": {"queue": "delivery"}}
+CELERY_TASK_ROUTES = {"events.*": {"queue": "delivery"}, "connections.send_*": {"queue": "delivery"}}
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_STORE_EAGER_RESULT = False
 CELERY_TASK_SERIALIZER = "json"

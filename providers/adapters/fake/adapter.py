@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 from providers.adapters.fake import mapping
+from providers.adapters.fake.actions import ACTIONS, explain
 from providers.adapters.fake.polling import IssueStream
 from providers.adapters.fake.webhook import FakeWebhook
 from providers.canonical import JSON, Category, Signal, SignalType
@@ -67,6 +68,7 @@ class FakeAdapter(Adapter):
     # A capability is a part that is present; there is no flag to set.
     webhook = FakeWebhook()
     streams = (IssueStream(),)
+    actions = ACTIONS
 
     def normalise(self, signal_type: SignalType, event_type: str, payload: JSON) -> Signal:
         return mapping.signal(signal_type, payload)
@@ -79,6 +81,7 @@ class FakeAdapter(Adapter):
         return ClientConfig(
             base_url=settings.get("base_url") or DEFAULT_BASE_URL,
             headers={"Authorization": f"Bearer {credential['token']}"},
+            explain=explain,
         )
 
     def verify(self, client: ProviderClient) -> Identity:

@@ -7,9 +7,11 @@ import random
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
+from urllib.parse import unquote
 
 import orjson
 
+from providers.adapters.fake.simulated_writes import Refused, Writes
 from providers.document import moment_of
 from providers.simulation import SimulatedAnswer, SimulatedDelivery
 
@@ -30,6 +32,7 @@ class Simulator:
         self._faults = faults
         self._clock = datetime.now(UTC) - timedelta(hours=2)
         self._issues: dict[str, dict[str, Any]] = {}
+        self.writes = Writes(self._issues, self._create_asked)
         self._told = 0
         for _ in range(45):
             self._clock += timedelta(minutes=2)
@@ -54,11 +57,24 @@ class Simulator:
             return _answer(200, {"account": "acme-bot"})
         if (method, path) == ("GET", "/issues"):
             return self._list({name: values[-1] for name, values in query.items()}, headers)
-        return _answer(404, {"error": "not found"})
+        try:
+            if method == "GET" and "/comments/" in path:
+                return _answer(200, self.writes.comment(path.rpartition("/")[2]))
+            return _answer(*self.writes.write(method, unquote(path), orjson.loads(body or b"null")))
+        except Refused as refused:
+            return _answer(refused.status, {"error": refused.error})
+
+    def effects(self) -> list[str]:
+        return list(self.writes.effects)
 
     def _list(self, query: dict[str, str], headers: dict[str, str]) -> SimulatedAnswer:
         project = query.get("project", "")
-        visible = [issue for issue in self._issues.values() if issue["key"].startswith(project)]
+        mark = query.get("marked", "")
+        visible = [
+            issue
+            for key, issue in self._issues.items()
+            if key.startswith(project) and self.writes.is_visible(key) and (not mark or issue.get("mark") == mark)
+        ]
         state = orjson.dumps([[issue["key"], issue["updated"]] for issue in visible])
         etag = f'"{hashlib.sha256(state).hexdigest()[:32]}"'
         if headers.get("if-none-match") == etag:
@@ -97,8 +113,16 @@ class Simulator:
         self._clock = max(self._clock + timedelta(milliseconds=1), datetime.now(UTC))
         return self._clock
 
-    def _create(self, moment: datetime) -> dict[str, Any]:
-        project = self._random.choice(PROJECTS)
+    def _create_asked(self, values: dict[str, Any]) -> dict[str, Any]:
+        """An issue somebody asked for."""
+        if values["project"] not in PROJECTS:
+            raise Refused(422, "there is no such project")
+        issue = self._issues[self._create(self._later(), values["project"])["key"]]
+        issue |= {name: value for name, value in values.items() if name != "project"}
+        return dict(issue)
+
+    def _create(self, moment: datetime, project: str = "") -> dict[str, Any]:
+        project = project or self._random.choice(PROJECTS)
         key = f"{project}-{len(self._issues) + 1}"
         self._issues[key] = {
             "key": key,

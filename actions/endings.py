@@ -116,12 +116,12 @@ def note(row: NormalisedAction, event: str, message: str, error: ProviderError |
         row.evidence = [*row.evidence[:5], *row.evidence[-(MAX_EVIDENCE - 5) :]]
 
 
-def receipt(row: NormalisedAction, outcome: ReceiptOutcome, *, actor: str, operation_id: str = "") -> None:
-    """Evidence of the end, in the caller's transaction."""
+def receipt(row: NormalisedAction, outcome: ReceiptOutcome, *, actor: str) -> None:
+    """Evidence of this end, in the caller's transaction; an action that a person took up again ends once more."""
     receipts.emit(
         row.connection,
         f"integration.action.{row.provider_id}.{row.canonical_type}",
-        operation_id=operation_id or str(row.pk),
+        operation_id=f"{row.pk}/{row.rounds}" if row.rounds else str(row.pk),
         outcome=outcome,
         request={"canonical_type": row.canonical_type, "target": row.target, "payload": row.payload},
         status_code=next((entry["status"] for entry in reversed(row.evidence) if entry.get("status")), None),

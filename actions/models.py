@@ -63,6 +63,7 @@ class NormalisedAction(models.Model):
     settles_at = models.DateTimeField(
         null=True, blank=True, help_text="From when on an effect that cannot be found is taken not to be there."
     )
+    rounds = models.PositiveSmallIntegerField(default=0, help_text="How often a person decided over it.")
     reviewed_by = models.CharField(max_length=200, blank=True, help_text="Who decided what came of it.")
     completed_at = models.DateTimeField(null=True, blank=True, help_text="Ended, well or not.")
     created_at = models.DateTimeField(auto_now_add=True)

@@ -8,6 +8,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from providers import registry
+from providers.actions import OneEffect
 from providers.models import IntegrationProvider
 
 
@@ -31,6 +32,22 @@ class Provider(serializers.ModelSerializer[IntegrationProvider]):
         read_only_fields = fields
 
 
+class ProviderAction(serializers.Serializer[Any]):
+    """A command the provider takes."""
+
+    canonical_type = serializers.CharField(source="type.value")
+    meaning = serializers.CharField(source="type.meaning")
+    target_schema = serializers.JSONField(help_text="JSON Schema (2020-12) of the target.")
+    payload_schema = serializers.JSONField(help_text="JSON Schema (2020-12) of the payload.")
+    one_effect = serializers.ChoiceField(
+        choices=[(means.value, means.value) for means in OneEffect],
+        source="one_effect.value",
+        help_text="What keeps a repetition from a second effect.",
+    )
+    permissions = serializers.ListField(child=serializers.CharField(), help_text="What the credential needs.")
+    notes = serializers.CharField()
+
+
 class ProviderDetail(Provider):
     """A provider with what a connection to it is made of."""
 
@@ -39,6 +56,7 @@ class ProviderDetail(Provider):
     webhook_schemes = serializers.SerializerMethodField()
     webhook_events = serializers.SerializerMethodField()
     streams = serializers.SerializerMethodField()
+    actions = serializers.SerializerMethodField()
 
     class Meta(Provider.Meta):
         fields = (  # type: ignore[assignment]
@@ -48,6 +66,7 @@ class ProviderDetail(Provider):
             "webhook_schemes",
             "webhook_events",
             "streams",
+            "actions",
         )
         read_only_fields = fields  # type: ignore[assignment]
 
@@ -69,3 +88,7 @@ class ProviderDetail(Provider):
 
     def get_streams(self, row: IntegrationProvider) -> list[str]:
         return [stream.name for stream in registry.get(row.pk).streams]
+
+    @extend_schema_field(ProviderAction(many=True))
+    def get_actions(self, row: IntegrationProvider) -> Any:
+        return ProviderAction(registry.get(row.pk).actions, many=True).data

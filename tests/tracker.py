@@ -15,10 +15,9 @@ from actions.models import ActionStatus, NormalisedAction
 from connections.models import IntegrationConnection
 from providers.adapters.fake.simulator import Simulator
 from providers.simulation import SimulatedAnswer
-from tests.contract.provider_server import NO_ANSWER, Server, serving
+from tests.contract.provider_server import Server, serving
 from tests.factories import ACME, make_connection
 
-LOST = SimulatedAnswer(NO_ANSWER)
 FAILED = SimulatedAnswer(500, {}, b"{}")
 READS = ("GET",)
 
@@ -29,7 +28,7 @@ Vice = Callable[[Callable[[], SimulatedAnswer]], SimulatedAnswer]
 def answer_lost(do: Callable[[], SimulatedAnswer]) -> SimulatedAnswer:
     """Done, and the answer does not arrive."""
     do()
-    return LOST
+    raise ConnectionAbortedError("on purpose")
 
 
 def fails_afterwards(do: Callable[[], SimulatedAnswer]) -> SimulatedAnswer:

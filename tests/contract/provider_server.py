@@ -13,9 +13,6 @@ from providers.simulation import SimulatedAnswer
 
 Answer = Callable[[str, str, dict[str, list[str]], dict[str, str], bytes], SimulatedAnswer]
 
-# A status that stands for a connection closed without a word.
-NO_ANSWER = 0
-
 
 @dataclass
 class Server:
@@ -47,9 +44,6 @@ def serving(answer: Answer) -> Iterator[Server]:
                 self.command, parts.path, parse_qs(parts.query, keep_blank_values=True), headers, body
             )
             server.answered.append(answer)
-            if answer.status == NO_ANSWER:
-                self.close_connection = True
-                return
             self.send_response_only(answer.status)
             for name, value in answer.headers.items():
                 self.send_header(name, value)

@@ -17,6 +17,7 @@ import pytest
 
 from providers.spi import Adapter
 from tests.contract import (
+    action_checks,
     declaration_checks,
     ledger_checks,
     payload_checks,
@@ -73,6 +74,15 @@ CHECKS: tuple[Check, ...] = (
     ledger_checks.the_ledger_holds_what_was_sent,
     ledger_checks.what_is_asked_for_again_is_the_same_delivery,
     ledger_checks.refusals_of_a_ledger_are_told_apart,
+    action_checks.actions_are_declared_soundly,
+    action_checks.examples_fit_their_schemas,
+    action_checks.a_command_is_one_request_with_one_effect,
+    action_checks.an_effect_is_found_by_its_own_mark_only,
+    action_checks.asking_again_has_no_second_effect,
+    action_checks.looking_reads_only,
+    action_checks.refusals_of_a_command_are_told_apart,
+    action_checks.an_answer_nobody_can_read_is_no_success,
+    action_checks.not_being_able_to_look_is_not_absence,
 )
 
 each_check = pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)

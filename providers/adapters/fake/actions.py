@@ -37,6 +37,8 @@ class CreateIssue(OutboundAction):
         cursor = ""
         for _ in range(MAX_PAGES):
             page = Document(client.get("/issues", params={"marked": command.mark, "cursor": cursor}).json())
+            if not isinstance(page.at("/issues"), list):
+                raise ProviderFault("The provider's answer holds no list of issues.")
             for issue in page.items("/issues"):
                 if issue.text("/mark") == command.mark:
                     return _issue(issue)

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from integration_adapters import web
-from integration_adapters.bench import polling, scheduler, webhooks
+from integration_adapters.bench import actions, polling, scheduler, webhooks
 
 
 def main() -> int:
@@ -29,6 +29,7 @@ def _options() -> argparse.Namespace:
         subjects.add_parser("polling", help="the road from a provider's list to events, against dlt and a loop")
     )
     _add_scheduler(subjects.add_parser("scheduler", help="beat's tick over very many connections"))
+    subjects.add_parser("actions", help="what a synchronous action costs").set_defaults(measure=actions.measure)
     for one in subjects.choices.values():
         one.add_argument("--json", type=Path, metavar="FILE", help="write all figures there as well")
     return parser.parse_args()

@@ -189,8 +189,9 @@ def refusals_of_a_command_are_told_apart(subject: Subject, action: OutboundActio
     for status, kind in expected:
         with _trial(subject, action) as trial:
             _answer_writes(trial, SimulatedAnswer(status, {"retry-after": "3"}, b"{}"))
-            with pytest.raises(kind):
+            with pytest.raises(ProviderError) as told:
                 trial.carry_out()
+            assert isinstance(told.value, kind), f"{action.type}: {status} is told as {type(told.value).__name__}"
 
 
 @_for_each_action

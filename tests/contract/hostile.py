@@ -21,7 +21,7 @@ from providers.errors import ProviderError
 from providers.quotas import Quota
 from providers.spi import Identity, Page, Window
 from providers.verification import Verified, verify
-from tests.contract import hostile_ledgers, hostile_registrars, hostile_webhooks
+from tests.contract import hostile_actions, hostile_ledgers, hostile_registrars, hostile_webhooks
 from tests.contract.hostile_ledgers import remembering
 from tests.contract.hostile_registrars import making_hooks
 from tests.contract.hostile_verifiers import REFUSALS
@@ -371,6 +371,7 @@ VICES: dict[str, tuple[FakeAdapter, tuple[str, ...]]] = {
     ),
     "believes anybody": (BelievesAnybody(), ("credential_is_proven", "failures_are_told_apart")),
     "proves nobody": (ProvesNobody(), ("credential_is_proven",)),
+    **hostile_actions.VICES,
 }
 
 # Source text: what a folder must not hold. All are caught by ``source_stays_in_its_place``.

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, ClassVar, Final
 
-from providers.adapters.msteams import mapping
+from providers.adapters.msteams import app_tokens, mapping
+from providers.adapters.msteams.actions import ACTIONS
+from providers.adapters.msteams.answers import refusal, words
 from providers.adapters.msteams.quotas import QUOTAS
 from providers.adapters.msteams.webhook import TeamsWebhook
 from providers.canonical import JSON, Category, Signal, SignalType
@@ -23,7 +25,7 @@ _WHO: Final = {"$select": "id,displayName"}
 
 
 class TeamsAdapter(Adapter):
-    """Three ways in, each with a scheme of its own; Graph is called only to find out whose token this is."""
+    """Three ways in, each with a scheme of its own; what goes out goes through Graph, as a person."""
 
     slug = "msteams"
     label = "Microsoft Teams"
@@ -71,13 +73,16 @@ class TeamsAdapter(Adapter):
                 "maxLength": 16000,
                 "pattern": "^[!-~]+$",
                 "description": "Access token for Microsoft Graph, of a person or an application.",
-            }
+            },
+            **app_tokens.PARTS,
         },
-        "required": ["token"],
+        "oneOf": [{"required": ["token"]}, {"required": [*app_tokens.PARTS]}],
         "additionalProperties": False,
     }
+    token_minters = (app_tokens.APP_TOKENS,)
 
     webhook = TeamsWebhook()
+    actions = ACTIONS
 
     def normalise(self, signal_type: SignalType, event_type: str, payload: JSON) -> Signal:
         return mapping.signal(signal_type, payload)
@@ -89,7 +94,10 @@ class TeamsAdapter(Adapter):
         if not _TOKEN.fullmatch(token):
             raise Misconfigured("The credential has no usable token.")
         return ClientConfig(
-            base_url=settings.get("base_url") or DEFAULT_BASE_URL, headers={"Authorization": f"Bearer {token}"}
+            base_url=settings.get("base_url") or DEFAULT_BASE_URL,
+            headers={"Authorization": f"Bearer {token}"},
+            classify=refusal,
+            explain=words,
         )
 
     def verify(self, client: ProviderClient) -> Identity:

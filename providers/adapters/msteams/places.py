@@ -83,3 +83,11 @@ def place_of_activity(activity: Document, message: str | None) -> Place:
         message=message,
         thread=thread[:_ID_LENGTH] if thread and thread != message else None,
     )
+
+
+def messages_path(*, team: str, channel: str, thread: str = "") -> str:
+    """Where Graph keeps the messages of a chat, or of a team's channel, or the answers in a thread of it."""
+    if not team:
+        return f"chats/{quote(channel, safe='')}/messages"
+    messages = f"teams/{quote(team, safe='')}/channels/{quote(channel, safe='')}/messages"
+    return f"{messages}/{quote(thread, safe='')}/replies" if thread else messages

@@ -10,6 +10,8 @@ from typing import Final
 from providers.quotas import Quota
 
 QUOTAS: Final = (
-    # The lowest of the limits of reading; no counters are sent.
+    # The lowest of the limits of reading and of posting to chats; no counters are sent.
     Quota(name="requests", units=20, window_seconds=1),
+    Quota(name="a team", units=4, window_seconds=1, path=r"/teams/([^/]+)/"),
+    Quota(name="a channel or chat", units=1, window_seconds=1, path=r"/(?:channels|chats)/([^/]+)/"),
 )

@@ -1,24 +1,37 @@
-"""The far side of this adapter, for development and tests: a team whose outgoing webhook is called."""
+"""The far side of this adapter, for development and tests: a team whose outgoing webhook is called, and a chat."""
 
 from __future__ import annotations
 
 import random
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
+from urllib.parse import unquote
 
 import orjson
 
+from providers.adapters.msteams.simulated_messages import Conversations, Refused
 from providers.simulation import SimulatedAnswer, SimulatedDelivery
 
 DIRECTORY = "11111111-2222-4333-8444-555555555555"
 TEAM = {"id": "19:sim-general@thread.tacv2", "name": "Sim", "aadGroupId": "66666666-7777-4888-8999-000000000000"}
 CHANNELS = {"19:sim-general@thread.tacv2": "General", "19:sim-deploys@thread.tacv2": "Deploys"}
 PEOPLE = {"Zoe": "aaaaaaaa-0000-4000-8000-000000000001", "Ravi": "aaaaaaaa-0000-4000-8000-000000000002"}
+CHAT = "19:sim-chat@thread.v2"
+LISTS = {
+    **{channel: f"teams/{TEAM['aadGroupId']}/channels/{channel}/messages" for channel in CHANNELS},
+    CHAT: f"chats/{CHAT}/messages",
+}
+# The first message there ever was in each place, always the same: its id and who wrote it. The account is Zoe's.
+FIRST = {
+    "19:sim-general@thread.tacv2": ("1700000000000", "Ravi"),
+    "19:sim-deploys@thread.tacv2": ("1700000001000", "Zoe"),
+    CHAT: ("1700000002000", "Zoe"),
+}
 WORDS = ("deploy web to staging", "who is on call?", "what is broken?")
 
 
 class Simulator:
-    """Answers ``/me`` and ``/organization`` for a person's token, and lets one mention happen a tick."""
+    """Answers and takes what a person's token may ask of messages, and lets one mention happen a tick."""
 
     credential: ClassVar[dict[str, str]] = {"token": "simulated-graph-token"}
     # The only one of the three that somebody other than Microsoft can make.
@@ -28,6 +41,11 @@ class Simulator:
         self._random = random.Random(seed)  # noqa: S311 (a reproducible world, not a secret)
         self._faults = faults
         self._clock = datetime.now(UTC) - timedelta(minutes=1)
+        self._lag = timedelta()
+        self._conversations = Conversations(PEOPLE["Zoe"], lambda: datetime.now(UTC), *LISTS.values())
+        for place, (own, author) in FIRST.items():
+            began = datetime.fromtimestamp(int(own) / 1000, tz=UTC)
+            self._conversations.keep(LISTS[place], own, PEOPLE[author], "<p>Who is on call?</p>", began)
 
     @classmethod
     def settings(cls, base_url: str) -> dict[str, Any]:
@@ -46,7 +64,25 @@ class Simulator:
             return _answer(200, {"id": PEOPLE["Zoe"], "displayName": "Zoe"})
         if (method, path) == ("GET", "/v1.0/organization"):
             return _answer(200, {"value": [{"id": DIRECTORY, "displayName": "Sim"}]})
-        return _error(404, "ResourceNotFound", "Resource could not be discovered.")
+        asked = {name: values[-1] for name, values in query.items()}
+        base = f"http://{headers.get('host', '')}/v1.0"
+        self._conversations.shown_until = datetime.now(UTC) - self._lag if self._lag else None
+        try:
+            status, told = self._conversations.answer(method, unquote(path.removeprefix("/v1.0/")), asked, body, base)
+        except Refused as refused:
+            return _error(refused.status, refused.code, str(refused))
+        return _answer(status, told) if told else SimulatedAnswer(status)
+
+    def effects(self) -> list[str]:
+        return list(self._conversations.made)
+
+    def delay_lists(self, seconds: float) -> None:
+        """From now on lists show what was posted only so much later."""
+        self._lag = timedelta(seconds=seconds)
+
+    def lose_hidden_text(self) -> None:
+        """From now on what nobody sees is taken out of texts."""
+        self._conversations.keeps_hidden = False
 
     def tick(self) -> list[SimulatedDelivery]:
         self._clock = max(self._clock + timedelta(milliseconds=1), datetime.now(UTC))

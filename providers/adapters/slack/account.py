@@ -5,11 +5,25 @@ https://docs.slack.dev/reference/methods/auth.test
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Final
+
 from providers.canonical import JSON
 from providers.client import ProviderClient, Response
 from providers.document import Document, compact
 from providers.errors import AuthFailed, ProviderFault, Rejected
+from providers.scopes import ScopeNeed
 
+# https://docs.slack.dev/reference/scopes
+_HISTORY: Final = ("channels:history", "groups:history", "im:history", "mpim:history")
+REQUIRED_SCOPES: Final[Mapping[str, Sequence[ScopeNeed]]] = {
+    "polling": (ScopeNeed(any_of=_HISTORY, purpose="to read channels"),),
+    "outbound_actions": (
+        ScopeNeed(any_of=("chat:write",), purpose="to post and change messages"),
+        ScopeNeed(any_of=("reactions:write",), purpose="to add reactions"),
+        ScopeNeed(any_of=_HISTORY, purpose="to find out whether a message was posted when no answer came"),
+    ),
+}
 _ID_LENGTH = 60
 
 

@@ -8,7 +8,9 @@ from datetime import timedelta
 from typing import Any, ClassVar, Final
 
 from providers.adapters.slack import account, mapping
-from providers.adapters.slack.answers import refusal
+from providers.adapters.slack.actions import ACTIONS
+from providers.adapters.slack.answers import refusal, words
+from providers.adapters.slack.oauth import OAUTH
 from providers.adapters.slack.polling import MessageStream
 from providers.adapters.slack.polling_threads import ReplyStream
 from providers.adapters.slack.quotas import QUOTAS
@@ -19,6 +21,7 @@ from providers.client import ClientConfig, ProviderClient
 from providers.document import compact
 from providers.errors import Misconfigured
 from providers.manifest import MIB, Manifest
+from providers.scopes import scopes_in
 from providers.spi import Adapter, Identity
 
 DEFAULT_BASE_URL: Final = "https://slack.com/api"
@@ -100,8 +103,11 @@ class SlackAdapter(Adapter):
         "additionalProperties": False,
     }
 
+    oauth = OAUTH
+    required_scopes = account.REQUIRED_SCOPES
     webhook = SlackWebhook()
     streams = (MessageStream(), ReplyStream())
+    actions = ACTIONS
 
     def normalise(self, signal_type: SignalType, event_type: str, payload: JSON) -> Signal:
         return mapping.signal(signal_type, payload)
@@ -116,6 +122,7 @@ class SlackAdapter(Adapter):
             base_url=settings.get("base_url") or DEFAULT_BASE_URL,
             headers={"Authorization": f"Bearer {token}"},
             classify=refusal,
+            explain=words,
         )
 
     def verify(self, client: ProviderClient) -> Identity:
@@ -136,6 +143,7 @@ class SlackAdapter(Adapter):
         return Identity(
             account=f"{workspace}:{user}",
             details=compact(details),
+            scopes=scopes_in(details["scopes"]),
             # A person's id is the same for every app, so only a bot's can be a route.
             routes=routes_of_installation(who, app) if bot else (),
         )

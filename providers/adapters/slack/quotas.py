@@ -20,8 +20,9 @@ QUOTAS: Final = (
     Quota(name="tier 3", units=50, path=rf"/({_TIER_3})$", separate=True),
     Quota(name="tier 4", units=100, path=rf"/({_TIER_4})$", separate=True),
     Quota(name="special", units=100, path=rf"/({_SPECIAL})$", separate=True),
-    # One a second for each channel, which the path does not name: all channels together are held to it.
-    Quota(name="messages", units=1, window_seconds=1, path=r"/(chat\.postMessage)$", separate=True),
+    # One a second for each channel, which is the lane of the write, and "several hundred" a minute in a workspace.
+    Quota(name="messages to a channel", write_spacing_seconds=1, path=r"/chat\.postMessage#(.+)$", separate=True),
+    Quota(name="messages", units=200, path=r"/(chat\.postMessage)(?:#|$)", separate=True),
     # Tier 2 and whatever is not named above.
     Quota(
         name="tier 2",

@@ -13,20 +13,32 @@ from typing import Any
 
 _TS = re.compile(r"([0-9]{1,11})(?:\.([0-9]{1,6}))?", re.ASCII)
 _PAGE_MAX = 15
-_KEPT = 500
+_KEPT = 10_000
 
 JSON = dict[str, Any]
 
 
 class Refused(Exception):
-    """The word for what is wrong with a request."""
+    """The word for what is wrong with a request, and more about it for people."""
+
+    def __init__(self, word: str, *messages: str) -> None:
+        super().__init__(word)
+        self.messages = messages
 
 
 class Channels:
-    """Messages by channel, oldest first; replies stand among them and name their thread."""
+    """Messages by channel, oldest first; replies stand among them and name their thread.
+
+    ``shown_until``: what was posted after this time the lists do not show yet.
+    """
+
+    shown_until = "99999999999"
 
     def __init__(self, *names: str) -> None:
         self._messages: dict[str, list[JSON]] = {name: [] for name in names}
+
+    def __contains__(self, channel: str) -> bool:
+        return channel in self._messages
 
     def post(self, channel: str, message: JSON) -> None:
         """Keep a message; a reply is counted where its thread begins."""
@@ -51,7 +63,7 @@ class Channels:
             for message in self._of(query)
             if message.get("thread_ts", message["ts"]) == message["ts"] or message.get("subtype") == "thread_broadcast"
         ]
-        found = [message for message in reversed(shown) if _within(message, query)]
+        found = [_shown(message, query) for message in reversed(shown) if _within(message, query)]
         return _page(found, query)
 
     def replies(self, query: dict[str, str]) -> JSON:
@@ -61,13 +73,21 @@ class Channels:
         if first is None:
             raise Refused("thread_not_found")
         replies = [m for m in self._of(query) if m.get("thread_ts") == thread and m is not first and _within(m, query)]
-        page = _page(replies, query)
-        return {**page, "messages": [first, *page["messages"]]}
+        page = _page([_shown(message, query) for message in replies], query)
+        return {**page, "messages": [_shown(first, query), *page["messages"]]}
 
     def _of(self, query: dict[str, str]) -> list[JSON]:
         if query.get("channel") not in self._messages:
             raise Refused("channel_not_found")
-        return self._messages[query["channel"]]
+        until = _moment(self.shown_until)
+        return [message for message in self._messages[query["channel"]] if _moment(message["ts"]) <= until]
+
+
+def _shown(message: JSON, query: dict[str, str]) -> JSON:
+    """Metadata is told to those who ask for it."""
+    if query.get("include_all_metadata") in ("true", "1"):
+        return message
+    return {name: value for name, value in message.items() if name != "metadata"}
 
 
 def _page(found: list[JSON], query: dict[str, str]) -> JSON:

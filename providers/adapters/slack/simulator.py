@@ -6,6 +6,7 @@ import email.utils
 import hashlib
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 from urllib.parse import urlencode
@@ -13,17 +14,20 @@ from urllib.parse import urlencode
 import orjson
 
 from providers.adapters.slack.simulated_lists import Channels, Refused
+from providers.adapters.slack.simulated_writes import SCOPES, Writes
 from providers.simulation import SimulatedAnswer, SimulatedDelivery
 
 TEAM, APP, BOT, BOT_USER = "T0SIM0001", "A0SIM0001", "B0SIM0001", "U0SIMBOT1"
 CHANNELS = {"C0SIM0001": "general", "C0SIM0002": "deploys"}
 PEOPLE = ("U0ZOE0001", "U0RAVI001", "U0MINA001", "U0OLAF001")
+# The first messages there ever were, always the same: one of the app and one of a person, each in its channel.
+FIRST = {"C0SIM0002": "1700000000.000100", "C0SIM0001": "1700000001.000100"}
 WORDS = ("Who is on call?", "The build is green again.", "Lunch?", "Please review &lt;PR 12&gt;.")
 _FORM = "application/x-www-form-urlencoded"
 
 
 class Simulator:
-    """Answers who asks and what was posted, and lets one thing happen a tick."""
+    """Answers who asks and what was posted, takes what the app posts, and lets one thing happen a tick."""
 
     credential: ClassVar[dict[str, str]] = {"token": "xoxb-simulated-bot-token"}
     webhook_scheme: ClassVar[str] = "signing_secret"
@@ -31,8 +35,11 @@ class Simulator:
     def __init__(self, *, seed: int, faults: bool) -> None:
         self._random = random.Random(seed)  # noqa: S311 (a reproducible world, not a secret)
         self._faults = faults
+        self.token_scopes = "channels:history,chat:write,reactions:write,users:read"
         self._clock = datetime.now(UTC) - timedelta(minutes=1)
+        self._lag = timedelta()
         self._channels = Channels(*CHANNELS)
+        self._writes = Writes(self._channels, lambda: self._own(self._ts(), ""))
         self._begin()
 
     @classmethod
@@ -55,7 +62,8 @@ class Simulator:
             return _answer({"ok": False, "error": "invalid_auth"})
         if (method, path) == ("POST", "/api/auth.test"):
             answer = {"url": "https://sim.example/", "team": "Sim", "user": "signals"}
-            return _answer({"ok": True, **answer, "team_id": TEAM, "user_id": BOT_USER, "bot_id": BOT})
+            told = _answer({"ok": True, **answer, "team_id": TEAM, "user_id": BOT_USER, "bot_id": BOT})
+            return replace(told, headers={**told.headers, "x-oauth-scopes": self.token_scopes})
         if (method, path) == ("GET", "/api/bots.info"):
             if query.get("bot") != [BOT]:
                 return _answer({"ok": False, "error": "bot_not_found"})
@@ -65,17 +73,35 @@ class Simulator:
             "/api/conversations.history": self._channels.history,
             "/api/conversations.replies": self._channels.replies,
         }
-        if method == "GET" and path in lists:
-            try:
+        self._channels.shown_until = _ts_of(datetime.now(UTC) - self._lag) if self._lag else Channels.shown_until
+        name = path.removeprefix("/api/")
+        write = self._writes.methods.get(name) if method == "POST" else None
+        if write is not None and SCOPES[name] not in self.token_scopes.split(","):
+            lacking = {"needed": SCOPES[name], "provided": self.token_scopes}
+            return _answer({"ok": False, "error": "missing_scope", **lacking})
+        try:
+            if method == "GET" and path in lists:
                 return _answer(lists[path](asked))
-            except Refused as refused:
-                return _answer({"ok": False, "error": str(refused)})
+            if write is not None:
+                return _answer({"ok": True, **write(headers, body)})
+        except Refused as refused:
+            more = {"response_metadata": {"messages": refused.messages}} if refused.messages else {}
+            return _answer({"ok": False, "error": str(refused), **more})
         return _answer({"ok": False, "error": "unknown_method"})
+
+    def effects(self) -> list[str]:
+        return list(self._writes.made)
+
+    def delay_lists(self, seconds: float) -> None:
+        """From now on lists show what was posted only so much later."""
+        self._lag = timedelta(seconds=seconds)
 
     # The world
 
     def _begin(self) -> None:
-        """Some weeks of messages and threads, the last of them some hours ago."""
+        """Some weeks of messages and threads, the last of them some hours ago, and one of long ago in each channel."""
+        self._channels.post("C0SIM0002", self._own(FIRST["C0SIM0002"]))
+        self._channels.post("C0SIM0001", self._message(FIRST["C0SIM0001"], PEOPLE[0], WORDS[0]))
         for number in range(40):
             when = self._clock - timedelta(hours=12 * (40 - number), microseconds=number)
             message = self._message(_ts_of(when), self._random.choice(PEOPLE), WORDS[number % len(WORDS)])
@@ -117,9 +143,9 @@ class Simulator:
     def _message(self, ts: str, user: str, text: str) -> dict[str, Any]:
         return {"type": "message", "user": user, "text": text, "ts": ts, "team": TEAM}
 
-    def _own(self, ts: str) -> dict[str, Any]:
+    def _own(self, ts: str, text: str = "Deployed.") -> dict[str, Any]:
         """What the app posts: it comes back in the list."""
-        return {**self._message(ts, BOT_USER, "Deployed."), "bot_id": BOT, "app_id": APP}
+        return {**self._message(ts, BOT_USER, text), "bot_id": BOT, "app_id": APP}
 
     def _post(self, text: str, **more: str) -> dict[str, Any]:
         """Post a message and return the event that tells of it."""

@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import math
 import time
 import uuid
 from collections.abc import Sequence
-from functools import cache
+from datetime import UTC, datetime
 from typing import Any
 
 import jwt
-import requests
 import structlog
 from django.conf import settings
 from django.core.cache import cache as remembered
@@ -28,7 +28,11 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import APIException, AuthenticationFailed
 from rest_framework.request import Request
 
+from connections.exchange import NoAnswer, exchange
+from connections.platform import platform_headers
+from connections.secret_store import SecretsUnreachable
 from connections.tenancy import ROLES, SHARED_TENANT, Principal
+from integration_adapters.published_keys import published_keys
 
 MAX_TOKEN_LENGTH = 8192
 LEEWAY_SECONDS = 10
@@ -130,8 +134,12 @@ def _local_key() -> bytes:
 
 
 def _require_pinned(token: str) -> None:
-    if jwt.get_unverified_header(token).get("alg") not in PUBLISHED_KEY_ALGORITHMS:
+    header = jwt.get_unverified_header(token)
+    if header.get("alg") not in PUBLISHED_KEY_ALGORITHMS:
         raise jwt.InvalidAlgorithmError
+    if "crit" in header:
+        # RFC 7515, section 4.1.11: what has to be understood and is not. We know no extension.
+        raise jwt.InvalidTokenError
 
 
 def _with_published_keys(token: str) -> dict[str, Any]:
@@ -140,19 +148,14 @@ def _with_published_keys(token: str) -> dict[str, Any]:
     # Before any key is fetched: an unusable token must cost no request.
     _require_pinned(token)
     try:
-        key = _published_keys(settings.IAM_JWKS_URL).get_signing_key_from_jwt(token)
+        key = published_keys(settings.IAM_JWKS_URL).get_signing_key_from_jwt(token)
     except PyJWKClientConnectionError:
         raise IdentityUnavailable from None
     return _decode(token, key, PUBLISHED_KEY_ALGORITHMS, settings.IAM_ISSUER)
 
 
-@cache
-def _published_keys(url: str) -> jwt.PyJWKClient:
-    """Keys are kept for five minutes; an unknown key id asks again at most every 30 seconds."""
-    return jwt.PyJWKClient(url, lifespan=300, timeout=settings.IAM_TIMEOUT_SECONDS, cooldown_duration=30)
-
-
 def _introspected(token: str) -> dict[str, Any]:
+    """The token's own claims, once the identity service has vouched for it."""
     if not settings.IAM_SERVICE_URL:
         raise IdentityUnavailable("IAM_SERVICE_URL is not set.")
     _require_pinned(token)
@@ -161,36 +164,63 @@ def _introspected(token: str) -> dict[str, Any]:
         options={"verify_signature": False, "verify_exp": True, "verify_nbf": True, "require": ["exp", "sub"]},
         leeway=LEEWAY_SECONDS,
     )
+    _require_meant_for_us(claims)
+    principal = principal_of(claims)
+    lives = int(claims["exp"]) - time.time()
     cache_key = f"iam:{hashlib.sha256(token.encode()).hexdigest()}"
     subject = remembered.get(cache_key)
     if subject is None:
-        subject = _ask_identity_service(token)
-        # Never remembered longer than the token itself lives.
-        remember = min(settings.IAM_CACHE_SECONDS, int(claims["exp"] - time.time()))
+        subject, valid = _vouched_for(token, principal.tenant_id)
+        # Never remembered longer than the token itself lives, or than the identity service's word.
+        remember = int(min(settings.IAM_CACHE_SECONDS, lives, valid))
         if remember > 0:
             remembered.set(cache_key, subject, remember)
-    if subject != claims["sub"]:
+    if subject != principal.subject:
         raise jwt.InvalidTokenError
     return claims
 
 
-def _ask_identity_service(token: str) -> str:
-    """The subject the identity service vouches for."""
+def _require_meant_for_us(claims: dict[str, Any]) -> None:
+    """Who vouches for a token does not say for whom it was made; where the token says it, that counts."""
+    audience, issuer = claims.get("aud"), claims.get("iss")
+    named = audience if isinstance(audience, list) else [audience]
+    if audience is not None and settings.IAM_AUDIENCE not in named:
+        raise jwt.InvalidAudienceError
+    if issuer is not None and settings.IAM_ISSUER not in ("", issuer):
+        raise jwt.InvalidIssuerError
+
+
+def _vouched_for(token: str, tenant_id: str) -> tuple[str, float]:
+    """The subject the identity service vouches for, and for how many seconds."""
     try:
-        answer = requests.post(
+        answer = exchange(
+            "POST",
             f"{settings.IAM_SERVICE_URL}/iam/v1/verify",
-            json={"token": token},
-            timeout=settings.IAM_TIMEOUT_SECONDS,
-            allow_redirects=False,
+            platform_headers(tenant_id, "iam"),
+            {"token": token},
+            timeout_seconds=settings.IAM_TIMEOUT_SECONDS,
+            service="identity service",
         )
-        body = answer.json() if answer.status_code == 200 else None
-    except (requests.RequestException, ValueError):
+    except (NoAnswer, SecretsUnreachable):
         raise IdentityUnavailable from None
-    if answer.status_code in (400, 401, 403, 422):
+    if answer.status in (400, 401, 403, 422):
         raise AuthenticationFailed(_INVALID)
-    if not isinstance(body, dict) or not isinstance(body.get("sub"), str):
+    body = answer.document()
+    if answer.status != 200 or not isinstance(body, dict) or not isinstance(body.get("sub"), str):
         raise IdentityUnavailable
-    return str(body["sub"])
+    valid = _seconds_until(body.get("valid_until"))
+    if valid <= -LEEWAY_SECONDS:
+        raise jwt.ExpiredSignatureError
+    return body["sub"], valid
+
+
+def _seconds_until(moment: Any) -> float:
+    """Until a time in ISO 8601; without end where none can be read."""
+    try:
+        until = datetime.fromisoformat(moment)
+    except (TypeError, ValueError):
+        return math.inf
+    return (until if until.tzinfo else until.replace(tzinfo=UTC)).timestamp() - time.time()
 
 
 def _is_name(value: Any) -> bool:

@@ -15,12 +15,13 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
-from requests_hardened.ip_filter_adapter import IPFilterAdapter
 from urllib3.exceptions import NewConnectionError
 from urllib3.util.retry import Retry
 
+from providers.addresses import PublicOnlyAdapter
 from providers.answers import AnswerTooLarge, PlainSession, read_body
 from providers.deadline import Deadline, timed_pools
+from providers.disclosure import shown_headers, told
 from providers.document import parse_json
 from providers.errors import (
     AuthFailed,
@@ -32,7 +33,7 @@ from providers.errors import (
     Rejected,
     Unreachable,
 )
-from providers.outbound import DEFAULT_PORTS, OutboundPolicy
+from providers.outbound import OutboundPolicy, origin_of
 from providers.quotas import RateLimitHeaders
 from providers.redaction import redact_text
 from providers.waits import retry_after, share_left, until_reset
@@ -42,7 +43,6 @@ READ_TIMEOUT_SECONDS = 20.0
 ANSWER_TIMEOUT_SECONDS = 60.0
 MAX_RESPONSE_BYTES = 20 * 1024 * 1024
 MAX_REDIRECTS = 3
-MAX_TOLD = 300
 # Redirects after which the same request goes to the new address (RFC 9110, section 15.4).
 _KEEPS_METHOD = frozenset({307, 308})
 USER_AGENT = "integration-adapters/1.0"
@@ -120,7 +120,8 @@ class ProviderClient:
 
     ``observe`` is told the outcome of every call: ``ok`` or the category of its error. By ``deadline`` all calls
     together are over, or a few seconds later where connecting is slow: what is not complete then, or was not begun,
-    is ``OutOfTime``. Each request passes the ``gate`` first, a redirect's too. ``quota_left`` is the share of the
+    is ``OutOfTime``. Each request passes the ``gate`` first, a redirect's too. ``renew`` is asked for the headers of a
+    newer credential when the one in use is refused. ``quota_left`` is the share of the
     provider's quota that is left, and ``asked_to_wait`` the seconds of a Retry-After, if the last answer told it.
     """
 
@@ -131,26 +132,40 @@ class ProviderClient:
         observe: Callable[[str], None] | None = None,
         deadline: Deadline | None = None,
         gate: Gate | None = None,
+        renew: Callable[[], Mapping[str, str] | None] | None = None,
     ) -> None:
         self._config = config
+        self._renew = renew
         self._gate = gate
         self._deadline = deadline
+        # Without a deadline each answer has a time of its own, its headers included.
+        self._answer_by = deadline or Deadline(ANSWER_TIMEOUT_SECONDS)
         self._observe = observe or (lambda _outcome: None)
         self._policy = policy
         self._base = config.base_url.rstrip("/") + "/"
-        self._origin = _origin(self._base)
+        self._origin = origin_of(self._base)
         if self._origin is None:
             raise Misconfigured("The base URL is not a usable address.")
         self._session = PlainSession()
         self._session.trust_env = False
         self._session.headers.update({"User-Agent": USER_AGENT, "Accept": "application/json", **config.headers})
         allowed = policy.admits(self._base)
-        self._session.mount("https://", _adapter(https=True, trusted=allowed, deadline=deadline))
-        self._session.mount("http://", _adapter(https=False, trusted=allowed, deadline=deadline))
+        for scheme in ("https", "http"):
+            adapter = HTTPAdapter() if allowed else PublicOnlyAdapter(is_https_proto=scheme == "https")
+            adapter.poolmanager.pool_classes_by_scheme = timed_pools(self._answer_by)
+            # Under a deadline somebody waits, and either asks again or a task does: no pauses, no second tries.
+            if deadline is None:
+                adapter.max_retries = _CONNECT_RETRIES
+            self._session.mount(f"{scheme}://", adapter)
         self.requests_made = 0
         self.quota_left: float | None = None
         self.asked_to_wait: float | None = None
         self._sent = False
+
+    @property
+    def base_url(self) -> str:
+        """Where the calls go, with a slash at its end."""
+        return self._base
 
     @property
     def account_path(self) -> str:
@@ -158,7 +173,7 @@ class ProviderClient:
 
     def is_at(self, origins: Sequence[str]) -> bool:
         """Whether the calls go to one of these origins: scheme, host and port."""
-        return self._origin in map(_origin, origins)
+        return self._origin in map(origin_of, origins)
 
     def __enter__(self) -> ProviderClient:
         return self
@@ -182,6 +197,7 @@ class ProviderClient:
         path: str,
         *,
         json: Any = None,
+        form: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         lane: str = "",
     ) -> Response:
@@ -190,16 +206,32 @@ class ProviderClient:
         ``Unreachable`` and ``ProviderFault`` that were ``sent`` leave open whether it happened: whoever calls finds
         out. ``lane`` names what quotas count it by where the path does not: they see ``path#lane``.
         """
-        return self._send(method, path, json=json, headers=headers, lane=lane, writes=True)
+        return self._send(method, path, json=json, data=form, headers=headers, lane=lane, writes=True)
+
+    def preview(self, path: str, headers: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+        """The URL a call to ``path`` would go to and the headers it would carry, those that prove who asks hidden."""
+        url = _joined(self._base, path.lstrip("/"))
+        return redact_text(url), shown_headers({**dict(self._session.headers), **headers})
 
     def _send(self, method: str, path: str, *, writes: bool = False, **kwargs: Any) -> Response:
         try:
-            answer = self._follow(method, path, writes=writes, **kwargs)
+            answer = self._as_allowed(method, path, writes=writes, **kwargs)
         except ProviderError as error:
             self._observe(error.category)
             raise
         self._observe("ok")
         return answer
+
+    def _as_allowed(self, method: str, path: str, **kwargs: Any) -> Response:
+        """A call refused with its credential was not done, so it is made once more where there is a newer one."""
+        try:
+            return self._follow(method, path, **kwargs)
+        except AuthFailed as refused:
+            headers = self._renew() if self._renew is not None and refused.of_the_credential else None
+            if headers is None:
+                raise
+        self._session.headers.update(headers)
+        return self._follow(method, path, **kwargs)
 
     def _follow(self, method: str, path: str, *, writes: bool, **kwargs: Any) -> Response:
         url = _joined(self._base, path if path.startswith(("http://", "https://")) else path.lstrip("/"))
@@ -238,14 +270,18 @@ class ProviderClient:
         return answer
 
     def _told(self, answer: Response) -> str:
-        """The provider's own words for a refusal, safe to show."""
+        """The provider's own words for a refusal, safe to show; nothing where they cannot be read."""
         if self._config.explain is None:
             return ""
-        return redact_text(" ".join(self._config.explain(answer)[: 2 * MAX_TOLD].split()))[:MAX_TOLD]
+        try:
+            words = self._config.explain(answer)
+        except (ProviderError, ValueError):
+            return ""
+        return told(words, self._session.headers)
 
     def _refuse_foreign(self, url: str) -> None:
         # A next-page link or redirect to another origin would carry the credential there.
-        if _origin(url) != self._origin:
+        if origin_of(url) != self._origin:
             raise ProviderFault("The provider points to another host; it was not followed.")
         if not url.startswith("https://") and not self._policy.admits(url):
             raise Misconfigured("The base URL must be https.")
@@ -253,6 +289,8 @@ class ProviderClient:
     def _exchange(self, method: str, url: str, **kwargs: Any) -> Response:
         if self._deadline is not None and self._deadline.left() <= 0:
             raise OutOfTime("The time for this was over before the provider could be asked.")
+        if self._deadline is None:
+            self._answer_by.begin(ANSWER_TIMEOUT_SECONDS)
         self.requests_made += 1
         self._sent = True
         try:
@@ -331,26 +369,6 @@ def _never_opened(error: requests.exceptions.RequestException) -> bool:
         return True
     cause = error.args[0] if error.args else None
     return isinstance(getattr(cause, "reason", cause), NewConnectionError)
-
-
-def _adapter(*, https: bool, trusted: bool, deadline: Deadline | None) -> HTTPAdapter:
-    adapter = HTTPAdapter() if trusted else IPFilterAdapter(is_https_proto=https)
-    if deadline is None:
-        adapter.max_retries = _CONNECT_RETRIES
-    else:
-        # Somebody waits, and either asks again or a task does: no pauses and no second tries under a deadline.
-        adapter.poolmanager.pool_classes_by_scheme = timed_pools(deadline)
-    return adapter
-
-
-def _origin(url: str) -> tuple[str, str, int | None] | None:
-    """Scheme, host and effective port (RFC 6454), or ``None`` if the URL has none that could be called."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port or DEFAULT_PORTS.get(parts.scheme)
-    except ValueError:
-        return None
-    return (parts.scheme, parts.hostname.lower(), port) if parts.hostname else None
 
 
 def _joined(base: str, reference: str) -> str:

@@ -20,6 +20,10 @@ class Deadline:
     """So many seconds from now."""
 
     def __init__(self, seconds: float) -> None:
+        self.begin(seconds)
+
+    def begin(self, seconds: float) -> None:
+        """From now on it is so many seconds from now."""
         self._ends_at = time.monotonic() + seconds
 
     def left(self) -> float:

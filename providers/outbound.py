@@ -7,7 +7,27 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from urllib3.util import parse_url
+
 DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def origin_of(url: str) -> tuple[str, str, int] | None:
+    """Scheme, host and effective port (RFC 6454), or ``None`` if the URL has none that could be called.
+
+    Nor has one that names a user, and one of which not everybody reads the same host: what is decided about it here has
+    to hold for what is connected to.
+    """
+    try:
+        parts, connects = urlsplit(url), parse_url(url)
+        usual = DEFAULT_PORTS[parts.scheme]
+        same = (parts.scheme, parts.port) == (connects.scheme, connects.port)
+    except (ValueError, KeyError):
+        return None
+    host, connected = (parts.hostname or "").lower(), (connects.host or "").strip("[]").lower()
+    if not host or not same or parts.username is not None or (host.isascii() and host != connected):
+        return None
+    return parts.scheme, connected, parts.port or usual
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +52,10 @@ class OutboundPolicy:
 
     def admits(self, url: str) -> bool:
         """Whether the URL's host is on the list (and so may be private, and plain http)."""
-        try:
-            parts = urlsplit(url)
-            port = parts.port or DEFAULT_PORTS.get(parts.scheme)
-        except ValueError:
+        origin = origin_of(url)
+        if origin is None:
             return False
-        host = (parts.hostname or "").lower()
-        if not host:
-            return False
+        _, host, port = origin
         if host in self.hosts or f"{host}:{port}" in self.hosts:
             return True
         try:

@@ -9,10 +9,13 @@ import re
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from django.apps import apps
+from django.conf import settings
 from django.urls import URLPattern, URLResolver, get_resolver
 from rest_framework.test import APIClient
 
@@ -88,6 +91,21 @@ COMMANDS = {
     "internal/integrations/events/normalised": lambda other: {"producer_id": str(other.connection.pk)},
     "internal/integrations/actions/execute": lambda other: {"connection_id": str(other.connection.pk)},
 }
+# Questions by which it tries the same.
+QUERIES = {
+    "v1/integrations/oauth/<slug:provider_id>/authorize": lambda other_id: {"connection_id": str(other_id)},
+}
+# What is sent to an object of one's own, and names a thing of another tenant.
+REFERENCES = {
+    ("post", "v1/integrations/connections/<uuid:connection_id>/rotate"): lambda other: {
+        "auth_ref": other.connection.auth_ref
+    },
+    ("post", "v1/integrations/connections/<uuid:connection_id>/webhooks"): lambda other: {
+        "secret_ref": other.registration.secret_ref
+    },
+}
+# Says the same to every tenant.
+OF_NOBODY = {"v1/integrations/providers/<slug:provider_id>"}
 
 
 class Belongings:
@@ -129,6 +147,31 @@ def test_every_kind_of_endpoint_was_found() -> None:
     assert {p for e in ALL for p in e.parameters} == {*SHARED_PARAMETERS, *Belongings(ACME).ids}
 
 
+def test_every_endpoint_is_tried_in_a_way_that_fits_it() -> None:
+    """An endpoint that names nothing of a tenant in its path has to be described above."""
+    others = {e for e in ALL if e not in OF_AN_OBJECT and e not in LISTS}
+    assert {e.route for e in others if e.method == "get"} == QUERIES.keys() | OF_NOBODY
+    assert {e.route for e in others if e.method != "get"} == COMMANDS.keys()
+    assert {*REFERENCES} <= {(e.method, e.route) for e in OF_AN_OBJECT}
+
+
+def test_every_body_that_refers_to_a_secret_is_tried_with_another_tenants() -> None:
+    """By the published description: whoever adds such a field has to describe above how it is tried."""
+    description = yaml.load((Path(settings.BASE_DIR) / "openapi.yaml").read_text(), Loader=yaml.CSafeLoader)
+    schemas = description["components"]["schemas"]
+    found = set()
+    for path, operations in description["paths"].items():
+        for method, operation in operations.items():
+            for content in operation.get("requestBody", {}).get("content", {}).values():
+                schema = content["schema"]
+                schema = schemas[schema["$ref"].rsplit("/", 1)[1]] if "$ref" in schema else schema
+                if any(name.endswith("_ref") for name in schema.get("properties", {})):
+                    found.add((method, re.sub(r"\{\w+\}", "{}", path)))
+    described = {*REFERENCES, *(("post", route) for route in COMMANDS)}
+    assert found <= {(method, "/" + re.sub(r"<\w+:\w+>", "{}", route)) for method, route in described}
+    assert found
+
+
 @pytest.mark.parametrize("endpoint", OF_AN_OBJECT, ids=str)
 @pytest.mark.parametrize("role", [TENANT_ADMIN, SERVICE])
 def test_another_tenants_object_is_not_there(endpoint: Endpoint, role: str) -> None:
@@ -151,6 +194,49 @@ def test_another_tenants_part_is_not_found_under_an_object_of_ones_own(endpoint:
     path = endpoint.path({**theirs.ids, "connection_id": mine.connection.pk})
     error_of(send(client_of(ACME, TENANT_ADMIN, SERVICE), endpoint, path), 404)
     assert everything(GLOBEX) == before
+
+
+@pytest.mark.parametrize("endpoint", [e for e in ALL if e.route in QUERIES], ids=str)
+def test_a_question_cannot_reach_into_another_tenant(endpoint: Endpoint) -> None:
+    """SEC-IA-02"""
+    theirs = Belongings(GLOBEX)
+    before = everything(GLOBEX)
+    query = QUERIES[endpoint.route]
+    for roles in ({TENANT_ADMIN}, {TENANT_READER}):
+        client = client_of(ACME, *roles)
+        foreign, missing = (
+            client.get(endpoint.path(theirs.ids), query(key)) for key in (theirs.connection.pk, uuid.uuid4())
+        )
+        assert foreign.status_code == missing.status_code in (403, 404)
+        assert {**foreign.json()["error"], "timestamp": ""} == {**missing.json()["error"], "timestamp": ""}
+    assert everything(GLOBEX) == before
+
+
+@pytest.mark.parametrize(("method", "route"), REFERENCES)
+def test_another_tenants_secret_cannot_be_referred_to(method: str, route: str) -> None:
+    """SEC-IA-02"""
+    mine, theirs = Belongings(ACME), Belongings(GLOBEX)
+    before, secret = everything(GLOBEX), REFERENCES[method, route](theirs)
+    endpoint = Endpoint(route, method)
+    response = send(client_of(ACME, TENANT_ADMIN), endpoint, endpoint.path(mine.ids), secret)
+    assert 400 <= response.status_code < 500
+    assert everything(GLOBEX) == before
+    (reference,) = secret.values()
+    assert reference
+    assert not [row for rows in everything(ACME).values() for row in rows if reference in row.values()]
+
+
+def test_what_is_read_of_ones_own_holds_nothing_of_another_tenant() -> None:
+    """SEC-IA-02"""
+    mine, theirs = Belongings(ACME), Belongings(GLOBEX)
+    foreign = {GLOBEX, *(str(value) for name, value in theirs.ids.items() if name not in SHARED_PARAMETERS)}
+    client = client_of(ACME, TENANT_ADMIN, SERVICE)
+    for endpoint in OF_AN_OBJECT:
+        if endpoint.method == "get":
+            response = client.get(endpoint.path(mine.ids))
+            assert response.status_code in (200, 501), endpoint
+            shown = response.content.decode()
+            assert not [value for value in foreign if value in shown], endpoint
 
 
 @pytest.mark.parametrize("endpoint", LISTS, ids=str)

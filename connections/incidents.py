@@ -18,12 +18,12 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django.db import transaction
-from django.db.models import DateTimeField, ExpressionWrapper, F, Q, Value
-from django.db.models.expressions import Combinable
+from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from connections.metrics import INCIDENTS_RAISED
 from connections.models import ConnectionStatus, Incident, IncidentSeverity, IncidentStatus, IntegrationConnection
+from connections.outbox import from_now as from_now
 from providers.redaction import redact_text
 
 log = structlog.get_logger(__name__)
@@ -55,6 +55,8 @@ class Cause(StrEnum):
     OWN_FAULT = "own_fault"
     HOOK_OFF = "hook_off"
     EVENTS_LOST = "events_lost"
+    BREAKER_OPEN = "breaker_open"
+    CREDENTIAL_EXPIRING = "credential_expiring"
 
 
 def raise_incident(
@@ -125,6 +127,30 @@ def resolve_incident(connection: IntegrationConnection, cause: str, *, reason: s
     return True
 
 
+def change_incident(
+    connection: IntegrationConnection, cause: Cause, *, severity: IncidentSeverity, summary: str, detail: str = ""
+) -> bool:
+    """Change what the connection's open incident of this cause says; returns whether one was open.
+
+    The alerting service is told again, under the same id: a message under way loses its lease, so that what it told
+    does not pass for what is true now.
+    """
+    rows = Incident.objects.filter(connection=connection, cause=cause, status=IncidentStatus.OPEN)
+    changed = rows.update(
+        severity=severity,
+        summary=_text(summary, _MAX_LINE),
+        detail=_text(detail, _MAX_DETAIL),
+        told="",
+        lease_token=None,
+        next_attempt_at=Now(),
+        updated_at=Now(),
+    )
+    if changed:
+        names = _names(connection, cause)
+        transaction.on_commit(lambda: log.warning("incident_changed", severity=str(severity), **names))
+    return bool(changed)
+
+
 def resolve_resting() -> int:
     """End incidents of connections that were suspended or deleted; returns how many."""
     left = Incident.objects.filter(status=IncidentStatus.OPEN, connection__status__in=_RESTING)
@@ -145,11 +171,6 @@ def purge_incidents() -> int:
 def calm(row: Incident) -> timedelta:
     """How long the end of an incident is kept back, in case it comes back."""
     return min(CALM * 2.0 ** min(row.reopened, 10), CALM_LIMIT)
-
-
-def from_now(length: timedelta) -> Combinable:
-    """The database's clock plus ``length``."""
-    return ExpressionWrapper(Now() + Value(length), output_field=DateTimeField())
 
 
 def _tell_opened(connection: IntegrationConnection, cause: Cause, told: dict[str, Any], *, came_back: bool) -> None:

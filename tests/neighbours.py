@@ -9,10 +9,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import jwt
+
+from tests.platform_stub import listening
 
 
 class Pm3Stub:
@@ -175,7 +176,7 @@ class AlertingStub:
 def running_pm3() -> Iterator[Pm3Stub]:
     """A stub listening on loopback; ``stub.url`` is its address."""
     stub = Pm3Stub()
-    with _listening(stub):
+    with listening(stub):
         yield stub
 
 
@@ -183,42 +184,5 @@ def running_pm3() -> Iterator[Pm3Stub]:
 def running_alerting() -> Iterator[AlertingStub]:
     """A stub listening on loopback; ``stub.url`` is its address."""
     stub = AlertingStub()
-    with _listening(stub):
+    with listening(stub):
         yield stub
-
-
-@contextmanager
-def _listening(stub: Pm3Stub | AlertingStub) -> Iterator[None]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def _serve(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            status, answer = stub.handle(self.command, self.path, headers, json.loads(body or b"{}"))
-            if status == 0:  # took the signals, then the connection broke
-                self.close_connection = True
-                self.connection.close()
-                return
-            content = json.dumps(answer).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        do_GET = do_POST = do_PUT = _serve  # noqa: N815 - named by the standard library
-
-        def log_message(self, *args: object) -> None: ...
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    stub.url = f"http://127.0.0.1:{server.server_port}"
-    try:
-        yield
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -22,6 +22,7 @@ from connections import breaker
 from connections.breaker import Admission, BreakerOpen
 from connections.budget import budget
 from connections.budget_port import resource_type
+from connections.health import call_failed
 from connections.incidents import from_now
 from connections.models import ConnectionStatus, IntegrationConnection, record_failure, record_success
 from connections.runtime import adapter_for, client_for
@@ -193,7 +194,7 @@ def _after_loss(held: Held, action: OutboundAction, error: ProviderError) -> Non
 def _after_error(held: Held, error: ProviderError) -> None:
     row, reason = held.row, endings.explained(error)
     if error.category in ("auth", "server", "network"):
-        record_failure(row.connection_id, timezone.now(), reason)
+        call_failed(row.connection, error, actor="system:actions", told=reason)
     if not row.in_doubt and not error.retryable:
         endings.fail(held, error)
         return

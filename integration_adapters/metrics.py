@@ -6,13 +6,16 @@ import os
 from collections.abc import Iterator
 from datetime import datetime
 
+from django.conf import settings
 from django.db.models import Count, Min, Sum
 from django.utils import timezone
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import REGISTRY, GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from connections.models import Incident, IncidentStatus, IntegrationConnection
+from actions.models import ActionStatus, NormalisedAction
+from connections.breaker_models import BreakerState, ConnectionBreaker
+from connections.models import Incident, IncidentStatus, IntegrationConnection, Receipt, ReceiptStatus
 from events.conservation import oldest_check, unaccounted_by_provider
 from events.gaps import unsettled
 from events.models import UNDELIVERED, AdapterEvent, DeliveryGap
@@ -57,7 +60,17 @@ class StateCollector:
         rows = IntegrationConnection.objects.present().order_by().values_list("provider_id", "status")
         for provider_id, status, count in rows.annotate(Count("connection_id")):
             connections.add_metric([provider_id, status], count)
-        yield from (backlog, lag, connections, *_incidents(), *_gaps(now), *_conservation(now))
+        yield from (
+            backlog,
+            lag,
+            connections,
+            *_incidents(),
+            *_receipts(now),
+            _breakers(),
+            *_actions(now),
+            *_gaps(now),
+            *_conservation(now),
+        )
 
 
 def _incidents() -> Iterator[GaugeMetricFamily]:
@@ -74,6 +87,60 @@ def _incidents() -> Iterator[GaugeMetricFamily]:
         "Incidents of which the alerting service does not know what it should, after a message that was not taken.",
         value=untold.count(),
     )
+
+
+def _receipts(now: datetime) -> Iterator[GaugeMetricFamily]:
+    """How far the evidence service is behind; without one nothing is owed to it."""
+    if not settings.ERIS_SERVICE_URL:
+        return
+    waiting = Receipt.objects.filter(next_attempt_at__isnull=False).order_by()
+    backlog, since = waiting.aggregate(number=Count("pk"), since=Min("created_at")).values()
+    yield GaugeMetricFamily(
+        "integration_receipts_backlog", "Receipts the evidence service does not have yet.", value=backlog
+    )
+    yield GaugeMetricFamily(
+        "integration_receipts_oldest_seconds",
+        "Age of the oldest of them.",
+        value=(now - since).total_seconds() if since else 0.0,
+    )
+    yield GaugeMetricFamily(
+        "integration_receipts_refused",
+        "Receipts it will never take as they are.",
+        value=Receipt.objects.filter(status=ReceiptStatus.REFUSED).count(),
+    )
+
+
+def _breakers() -> GaugeMetricFamily:
+    found = GaugeMetricFamily(
+        "integration_breakers",
+        "Circuit breakers that are not closed, and those a person holds open or closed.",
+        labels=["provider", "state", "held"],
+    )
+    rows = ConnectionBreaker.objects.exclude(state=BreakerState.CLOSED, held="").order_by()
+    for provider_id, state, held, number in rows.values_list("connection__provider_id", "state", "held").annotate(
+        Count("connection")
+    ):
+        found.add_metric([provider_id, held or state, "yes" if held else "no"], number)
+    return found
+
+
+def _actions(now: datetime) -> Iterator[GaugeMetricFamily]:
+    """What waits to go out, and what waits for a person."""
+    waiting = GaugeMetricFamily("integration_actions_waiting", "Actions that are not over.", labels=["provider"])
+    oldest = GaugeMetricFamily(
+        "integration_actions_overdue_seconds", "How long the most overdue of them has been due.", labels=["provider"]
+    )
+    rows = NormalisedAction.objects.filter(next_attempt_at__isnull=False).order_by().values_list("provider_id")
+    for provider_id, number, due in rows.annotate(Count("pk"), Min("next_attempt_at")):
+        waiting.add_metric([provider_id], number)
+        oldest.add_metric([provider_id], max((now - due).total_seconds(), 0.0))
+    review = GaugeMetricFamily(
+        "integration_actions_to_review", "Actions a person must decide over.", labels=["provider"]
+    )
+    doubtful = NormalisedAction.objects.filter(status=ActionStatus.NEEDS_REVIEW).order_by().values_list("provider_id")
+    for provider_id, number in doubtful.annotate(Count("pk")):
+        review.add_metric([provider_id], number)
+    yield from (waiting, oldest, review)
 
 
 def _gaps(now: datetime) -> Iterator[GaugeMetricFamily]:

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings as deployment
 from django.core.management import CommandError, call_command
+from django.test import Client
+from django.utils import timezone
 
 from actions import review
+from actions.catalogue import documents
+from actions.checks import check_action_times
 from actions.models import ActionStatus, NormalisedAction
+from actions.retention import purge_actions
 from connections.errors import ServiceError
 from connections.models import Receipt
-from tests.factories import make_action
+from tests.factories import ACME, make_action, make_connection
 from tests.staff import auditor, operator, page_of
 from tests.tracker import Tracker, answer_lost, running_tracker, work
 
@@ -125,3 +133,45 @@ def test_the_command_line_shows_what_would_be_sent_and_sends_it(tracker: Tracker
 def test_the_command_line_says_what_is_wrong(tracker: Tracker) -> None:
     with pytest.raises(CommandError, match="/payload"):
         manage("action", str(tracker.connect().pk), "create_issue", target={"project": "ACME"}, payload={})
+
+
+def test_nobody_edits_or_deletes_an_action(admin_client: Client) -> None:
+    action = make_action(make_connection())
+    assert admin_client.post(page_of(action), {"tenant_id": "other"}).status_code == 403
+    assert admin_client.post(page_of(action, "delete"), {"post": "yes"}).status_code == 403
+    action.refresh_from_db()
+    assert action.tenant_id == ACME
+
+
+def test_old_actions_go_and_those_for_a_person_stay(tracker: Tracker) -> None:
+    connection = make_connection()
+    old = timezone.now() - timedelta(days=deployment.ACTION_RETENTION_DAYS + 1)
+    gone = make_action(connection, completed_at=old)
+    kept = [
+        make_action(connection, completed_at=timezone.now()),
+        make_action(connection, status="needs_review", completed_at=None),
+    ]
+    assert purge_actions() == 1
+    assert set(NormalisedAction.objects.values_list("pk", flat=True)) == {action.pk for action in kept}
+    assert gone.pk not in {action.pk for action in kept}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "finding"),
+    [
+        ("ACTION_ATTEMPT_SECONDS", 60.0, "actions.E001"),
+        ("ACTION_SYNC_SECONDS", 31.0, "actions.E002"),
+        ("ACTION_GIVE_UP_SECONDS", 100, "actions.E003"),
+    ],
+)
+def test_times_that_contradict_each_other_are_refused_at_boot(
+    settings: Any, name: str, value: float, finding: str
+) -> None:
+    assert check_action_times() == []
+    setattr(settings, name, value)
+    assert finding in {problem.id for problem in check_action_times()}
+
+
+def test_the_published_commands_are_those_of_the_code() -> None:
+    for path, content in documents().items():
+        assert (Path(deployment.BASE_DIR) / path).read_text() == content, "run: ./script/manage export_actions"

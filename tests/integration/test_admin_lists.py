@@ -17,7 +17,9 @@ from django.utils import timezone
 
 from actions.models import NormalisedAction
 from connections import history
-from connections.models import ConnectionHistory, ConnectionStatus, Incident, IntegrationConnection
+from connections.breaker_models import ConnectionBreaker
+from connections.breaker_overrides import force_open
+from connections.models import ConnectionHistory, ConnectionStatus, Incident, IntegrationConnection, Receipt
 from events.models import AdapterEvent, DeliveryAttempt, DeliveryGap, DeliveryStatus, Source
 from integration_adapters.roles import AUDITOR, OPERATOR
 from polling.models import Backfill, PollingCursor
@@ -36,6 +38,7 @@ from tests.factories import (
     make_watched_hook,
 )
 from tests.incidents import trouble
+from tests.receipts import emit
 from tests.staff import list_of, operator, page_of, signed_in
 from webhooks.models import MissedDelivery, QuarantinedDelivery, RejectedDelivery, WatchedHook, WebhookRegistration
 
@@ -95,6 +98,11 @@ def make_incident(connection: IntegrationConnection) -> Incident:
     return Incident.objects.latest("incident_id")
 
 
+def make_breaker(connection: IntegrationConnection) -> ConnectionBreaker:
+    force_open(connection.pk, actor="staff:zoe")
+    return ConnectionBreaker.objects.get(pk=connection.pk)
+
+
 MAKERS: dict[type[Model], Callable[[IntegrationConnection], Model]] = {
     IntegrationConnection: lambda row: row,
     WebhookRegistration: lambda row: make_registration(row)[0],
@@ -107,15 +115,18 @@ MAKERS: dict[type[Model], Callable[[IntegrationConnection], Model]] = {
     NormalisedAction: make_action,
     ConnectionHistory: make_history,
     Incident: make_incident,
+    Receipt: emit,
+    ConnectionBreaker: make_breaker,
     DeliveryGap: make_gap,
     WatchedHook: lambda row: make_watched_hook(make_registration(row)[0]),
     MissedDelivery: lambda row: make_missed(make_watched_hook(make_registration(row)[0])),
 }
 EVIDENCE = [
     Incident,
+    Receipt,
+    ConnectionBreaker,
     AdapterEvent,
     DeliveryAttempt,
-    NormalisedAction,
     ConnectionHistory,
     RejectedDelivery,
     QuarantinedDelivery,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rest_framework.test import APIClient
 
-from connections.tenancy import SERVICE, TENANT_ADMIN, TENANT_READER, Principal
+from connections.tenancy import TENANT_READER, Principal
 from providers.catalogue import sync_providers
 from tests.api import client_of, error_of, pointers_of
 from tests.factories import ACME, make_action, make_connection
@@ -25,7 +25,7 @@ def test_the_registry_is_listed_and_read() -> None:
     listed = reader.get(PROVIDERS).json()["results"]
     assert [row["provider_id"] for row in listed] == slugs
     fake = reader.get(f"{PROVIDERS}/fake").json()
-    assert fake["capabilities"] == {"webhook": True, "polling": True, "outbound_actions": False}
+    assert fake["capabilities"] == {"webhook": True, "polling": True, "outbound_actions": True}
     assert fake["settings_schema"]["properties"]["projects"]
     assert fake["webhook_schemes"] == ["hmac", "hmac_body", "unsigned"]
     error_of(reader.get(f"{PROVIDERS}/nobody"), 404)
@@ -63,9 +63,3 @@ def test_actions_are_listed_filtered_and_read() -> None:
     assert read["result"] == {"reference": "c1", "url": "https://fake.example/c1"}
     error_of(client.get(f"{ACTIONS}/{uuid.uuid4()}"), 404)
     assert pointers_of(client.get(ACTIONS, {"status": "lost"})) == {"/status"}
-
-
-def test_running_an_action_is_not_offered_yet_and_is_for_services() -> None:
-    url = "/internal/integrations/actions/execute"
-    assert error_of(client_of(ACME, SERVICE).post(url, {}), 501)["code"] == "NOT_IMPLEMENTED"
-    error_of(client_of(ACME, TENANT_ADMIN).post(url, {}), 403)

@@ -14,7 +14,7 @@ from django.utils import timezone
 from connections.models import ConnectionHistory, ConnectionStatus, IntegrationConnection, StoredSecret
 from connections.secret_store import get_credential, put_credential
 from connections.services import verify_connection
-from connections.tenancy import SERVICE, TENANT_ADMIN, TENANT_READER
+from connections.tenancy import SERVICE, TENANT_READER
 from providers.adapters.fake.simulator import Simulator
 from providers.catalogue import sync_providers
 from providers.models import IntegrationProvider, ProviderStatus
@@ -46,7 +46,7 @@ def test_a_connection_is_created_pending_and_its_credential_is_kept_apart() -> N
     told = response.json()
     assert told["status"] == "pending_verification"
     assert told["tenant_id"] == ACME
-    assert told["enabled_capabilities"] == {"webhook": True, "polling": True, "outbound_actions": False}
+    assert told["enabled_capabilities"] == {"webhook": True, "polling": True, "outbound_actions": True}
     assert told["metadata_tags"] == {"team": "web"}
     assert "credential" not in told
     row = IntegrationConnection.objects.get(pk=told["connection_id"])
@@ -101,7 +101,6 @@ def test_only_a_connection_that_just_receives_needs_no_credential() -> None:
         ({"settings": {"base_url": "https://zoe:pass@tracker.example"}}, "/settings/base_url"),
         ({"settings": {"base_url": "file:///etc/passwd"}}, "/settings/base_url"),
         ({"settings": []}, "/settings"),
-        ({"enabled_capabilities": {"outbound_actions": True}}, "/enabled_capabilities/outbound_actions"),
         ({"enabled_capabilities": {"webhook": "yes"}}, "/enabled_capabilities/webhook"),
         ({"enabled_capabilities": {"flying": True}}, "/enabled_capabilities/flying"),
         ({"metadata_tags": {"n": 1}}, "/metadata_tags"),
@@ -116,6 +115,12 @@ def test_a_value_that_cannot_be_is_refused_at_its_place(values: dict[str, Any], 
     assert pointers_of(response) == {pointer}
     assert not IntegrationConnection.objects.exists()
     assert not StoredSecret.objects.exists()
+
+
+def test_a_capability_the_provider_lacks_is_refused() -> None:
+    values = {"provider_id": "standard_webhooks", "settings": {}, "enabled_capabilities": {"outbound_actions": True}}
+    given = {name: value for name, value in body(**values).items() if name != "credential"}
+    assert "/enabled_capabilities/outbound_actions" in pointers_of(client_of().post(CONNECTIONS, given))
 
 
 def test_no_new_connection_to_a_deprecated_provider() -> None:
@@ -254,7 +259,7 @@ def test_a_good_credential_makes_the_connection_active(provider: Server) -> None
     told = client_of().post(f"{CONNECTIONS}/{connection.pk}/verify").json()
     assert (told["status"], told["account"], told["last_error"]) == ("active", "acme-bot", "")
     assert told["last_verified_at"]
-    assert provider.asked == [("GET", "/me")]
+    assert [(method, path.partition("?")[0]) for method, path in provider.asked] == [("GET", "/me"), ("GET", "/issues")]
 
 
 def test_a_refused_credential_makes_it_an_error_that_says_what_to_do(provider: Server) -> None:
@@ -335,17 +340,6 @@ def test_a_credential_two_connections_share_outlives_the_first() -> None:
     assert get_credential(ACME, second.auth_ref)
     client_of().delete(f"{CONNECTIONS}/{second.pk}")
     assert not StoredSecret.objects.exists()
-
-
-@pytest.mark.parametrize("what", ["rotate"])
-def test_what_is_not_offered_yet_says_so(what: str) -> None:
-    connection = make_connection()
-    assert error_of(client_of().post(f"{CONNECTIONS}/{connection.pk}/{what}"), 501)["code"] == "NOT_IMPLEMENTED"
-
-
-def test_oauth_is_not_offered_yet() -> None:
-    error_of(client_of(ACME, TENANT_ADMIN).get("/v1/integrations/oauth/fake/authorize"), 501)
-    error_of(client_of().get("/v1/integrations/oauth/callback"), 501)
 
 
 def test_a_chunked_body_is_read_like_any_other() -> None:

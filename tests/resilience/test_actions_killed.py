@@ -25,12 +25,13 @@ from actions.models import OVER, ActionStatus, NormalisedAction
 from connections.models import IntegrationConnection, Receipt
 from providers.simulation import SimulatedAnswer
 from tests.chaotic_tracker import SHOWS_AFTER
+from tests.extent import extent
 from tests.factories import make_connection
 from tests.tracker import Tracker, answer_lost, fails_afterwards, fails_before, running_tracker
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-NUMBER = int(os.environ.get("ACTIONS", "90"))
+NUMBER = int(os.environ.get("ACTIONS", extent(60, 1000)))
 WORKERS = 3
 CONNECTIONS = 6
 # Of a hundred writes.

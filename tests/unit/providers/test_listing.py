@@ -14,6 +14,7 @@ from providers.listing import Order
 from providers.outbound import OutboundPolicy
 from providers.spi import Page, Window
 from tests.contract.provider_server import Server, serving
+from tests.extent import extent
 from tests.shifting_source import PAGE, START, WAYS, NewestByToken, RowStream, SecondsByLink, ShiftingSource
 
 LOOPBACK = OutboundPolicy.parse(["127.0.0.1"])
@@ -47,7 +48,7 @@ class Reader:
 
 
 @pytest.mark.parametrize("stream", WAYS, ids=lambda stream: stream.name)
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(extent(4, 12)))
 def test_what_is_told_is_what_there_was(stream: RowStream, seed: int) -> None:
     dice = random.Random(seed)
     source = ShiftingSource(seed, tells_time=seed % 3 != 0)

@@ -13,6 +13,8 @@ from typing import Any
 
 import orjson
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from providers.actions import Command, Done, OutboundAction
 from providers.adapters.github.adapter import GitHubAdapter
@@ -24,6 +26,7 @@ from providers.errors import ProviderError, Rejected
 from providers.outbound import OutboundPolicy
 from providers.simulation import SimulatedAnswer, SimulatedDelivery
 from providers.spi import Window
+from providers.token_requests import ask
 from tests.contract.openapi.described import Described
 from tests.contract.provider_server import Answer, Server, serving
 
@@ -141,6 +144,18 @@ def drive_verification() -> set[str]:
         return other.described.used
 
 
+def drive_minting() -> set[str]:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()).decode()
+    credential = {"app_id": "7", "installation_id": "48", "private_key": pem}
+    with github(lambda *_: SimulatedAnswer(201, {}, b'{"token": "ghs_7_a.b"}')) as other:
+        for minter in ADAPTER.token_minters:
+            request = minter.request({"base_url": other.server.url}, credential, datetime.now(UTC))
+            ask(request, OutboundPolicy.parse(["127.0.0.1"]))
+        assert other.described.misfits == []
+        return other.described.used
+
+
 @pytest.mark.parametrize("action", ADAPTER.actions, ids=lambda action: str(action.type))
 def test_an_action_sends_what_is_described_whatever_fields_it_has(action: OutboundAction) -> None:
     with github() as provider:
@@ -160,7 +175,8 @@ def test_everything_the_adapter_asks_is_described_and_nothing_is_described_in_va
                 drive(provider, action, target, payload)
         drive(provider, ADAPTER.action("comment_on_pr"), {**PULL, "comment_id": "70055"}, {"body": "Done."})
         assert provider.described.misfits == []
-        assert provider.described.used | drive_verification() == provider.described.operations
+        used = provider.described.used | drive_verification() | drive_minting()
+        assert used == provider.described.operations
 
 
 @pytest.mark.parametrize("version", ["", "2022-11-28"])
@@ -176,7 +192,7 @@ def test_requests_carry_what_the_vendor_wants_of_each(version: str) -> None:
         ADAPTER.verify(provider.client)
     (headers,) = sent
     assert headers["accept"] == "application/vnd.github+json"
-    assert headers["x-github-api-version"] == version or "2026-03-10"
+    assert headers["x-github-api-version"] == (version or "2026-03-10")
     assert headers["user-agent"]
 
 

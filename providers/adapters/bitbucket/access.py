@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from providers.client import Response
+from providers.document import Document, parse_json
 from providers.errors import AuthFailed, Misconfigured, ProviderError
 
 USER_PATH = "user"
@@ -42,6 +43,20 @@ def account_path(settings: Mapping[str, Any], credential: Mapping[str, str]) -> 
             for name in settings.get(place) or ():
                 return "/".join(quote(step, safe="") for step in (place, *name.split("/")))
     return USER_PATH
+
+
+def explain(answer: Response) -> str:
+    """Bitbucket's own words: a message, what is wrong with each field, and the scopes a token lacks."""
+    try:
+        error = Document(parse_json(answer.content))
+    except ValueError:
+        return ""
+    fields, detail = error.at("/error/fields"), error.at("/error/detail")
+    named = fields if isinstance(fields, dict) else {}
+    told = [f"{name}: {', '.join(error.texts(f'/error/fields/{name}')) or words}" for name, words in named.items()]
+    needed = ", ".join(error.texts("/error/detail/required"))
+    more = [detail] if isinstance(detail, str) else [f"required: {needed}"] if needed else []
+    return "; ".join([error.text("/error/message") or "", *told, *more])
 
 
 def refusal(answer: Response) -> ProviderError | None:

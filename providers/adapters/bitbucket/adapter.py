@@ -7,6 +7,8 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 from providers.adapters.bitbucket import access, mapping
+from providers.adapters.bitbucket.actions import ACTIONS
+from providers.adapters.bitbucket.oauth import OAUTH
 from providers.adapters.bitbucket.polling import ActivityStream, PipelineStream, PullRequestStream
 from providers.adapters.bitbucket.quotas import PAUSE_SECONDS, QUOTAS
 from providers.adapters.bitbucket.webhook import BitbucketWebhook
@@ -15,6 +17,7 @@ from providers.client import ClientConfig, ProviderClient
 from providers.document import Document, compact
 from providers.errors import Misconfigured, ProviderFault, Rejected
 from providers.manifest import MIB, Manifest
+from providers.minting import CLIENT_PARTS
 from providers.spi import Adapter, Identity
 
 DEFAULT_BASE_URL = "https://api.bitbucket.org/2.0"
@@ -99,13 +102,16 @@ class BitbucketAdapter(Adapter):
                 "pattern": "^[!-~]+$",
                 "description": "API token, access token of a repository, project or workspace, or OAuth token.",
             },
+            **CLIENT_PARTS,
         },
-        "required": ["token"],
+        "oneOf": [{"required": ["token"]}, {"required": ["client_id", "client_secret"]}],
         "additionalProperties": False,
     }
 
+    oauth = OAUTH
     webhook = BitbucketWebhook()
     streams = (PullRequestStream(), ActivityStream(), PipelineStream())
+    actions = ACTIONS
 
     def normalise(self, signal_type: SignalType, event_type: str, payload: JSON) -> Signal:
         return mapping.signal(signal_type, event_type, payload)
@@ -118,6 +124,7 @@ class BitbucketAdapter(Adapter):
             headers={"Authorization": access.authorization(credential)},
             rate_limit_headers=self.manifest.rate_limit_headers,
             classify=access.refusal,
+            explain=access.explain,
             account_path=access.account_path(settings, credential),
         )
 

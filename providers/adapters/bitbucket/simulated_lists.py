@@ -24,12 +24,15 @@ STATES = frozenset({"OPEN", "MERGED", "DECLINED", "SUPERSEDED"})
 _PATH = re.compile(r"/2\.0/repositories/([^/]+/[^/]+)/(pullrequests|pullrequests/activity|pipelines/)")
 _STATE = r'state = "[A-Z]+"'
 _QUERY = re.compile(rf"updated_on (>=?) (\S+)(?: AND \(({_STATE}(?: OR {_STATE})*)\))?")
+_OUT_OF = re.compile(
+    rf'source\.branch\.name = "([^"]+)"(?: AND updated_on >= (\S+))? AND \(({_STATE}(?: OR {_STATE})*)\)'
+)
 
 JSON = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class _List:
+class ListRules:
     """``sorts``: what it may be sorted by. Without any it is given newest first, by ``moment``."""
 
     moment: str
@@ -38,9 +41,9 @@ class _List:
 
 
 LISTS = {
-    "pullrequests": _List("updated_on", 50, ("updated_on", "-updated_on", "created_on", "-created_on", "id")),
-    "pullrequests/activity": _List("", 50),
-    "pipelines/": _List("created_on", 100, ("created_on", "-created_on")),
+    "pullrequests": ListRules("updated_on", 50, ("updated_on", "-updated_on", "created_on", "-created_on", "id")),
+    "pullrequests/activity": ListRules("", 50),
+    "pipelines/": ListRules("created_on", 100, ("created_on", "-created_on")),
 }
 
 
@@ -68,11 +71,11 @@ class SimulatedLists:
         rules = LISTS[found[2]]
         try:
             rows = _sorted(_filtered(self.rows[name][found[2]], found[2], query), rules, query)
-            return self._page(path, rows, rules, query)
+            return self.page(path, rows, rules, query)
         except Refused as refused:
             return _error(400, str(refused))
 
-    def _page(self, path: str, rows: list[JSON], rules: _List, query: Mapping[str, list[str]]) -> SimulatedAnswer:
+    def page(self, path: str, rows: list[JSON], rules: ListRules, query: Mapping[str, list[str]]) -> SimulatedAnswer:
         asked, page = (
             int(query.get(name, [default])[-1]) for name, default in (("pagelen", PAGE_DEFAULT), ("page", 1))
         )
@@ -95,7 +98,12 @@ def _filtered(rows: list[JSON], part: str, query: Mapping[str, list[str]]) -> li
     states = set(query.get("state", ["OPEN"]))
     if not states <= STATES:
         raise Refused("Invalid state")
-    if asked:
+    out_of = _OUT_OF.fullmatch(asked)
+    if out_of:
+        states &= set(re.findall(r'"([A-Z]+)"', out_of[3]))
+        since = datetime.fromisoformat(out_of[2] or "0001-01-01T00:00:00+00:00")
+        rows = [row for row in rows if row["source"]["branch"]["name"] == out_of[1] and _at(row) >= since]
+    elif asked:
         found = _QUERY.fullmatch(asked)
         if not found:
             raise Refused("Invalid query")
@@ -106,7 +114,7 @@ def _filtered(rows: list[JSON], part: str, query: Mapping[str, list[str]]) -> li
     return [row for row in rows if row["state"] in states]
 
 
-def _sorted(rows: list[JSON], rules: _List, query: Mapping[str, list[str]]) -> list[JSON]:
+def _sorted(rows: list[JSON], rules: ListRules, query: Mapping[str, list[str]]) -> list[JSON]:
     sort = query.get("sort", [""])[-1]
     if sort and sort not in rules.sorts:
         raise Refused(f"Invalid sort attribute provided '{sort}'")

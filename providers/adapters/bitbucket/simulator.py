@@ -8,7 +8,6 @@ again. ``next`` is relative here, because a simulator does not know where it is 
 from __future__ import annotations
 
 import base64
-import hashlib
 import random
 import re
 import uuid
@@ -21,11 +20,12 @@ import orjson
 
 from providers.adapters.bitbucket.mapping_rules import ONLY_WORKSPACE, RULES
 from providers.adapters.bitbucket.simulated_lists import SimulatedLists
+from providers.adapters.bitbucket.simulated_people import PEOPLE, person_of, uuid_of
+from providers.adapters.bitbucket.simulated_writes import BOT, SimulatedWrites
 from providers.simulation import SimulatedAnswer, SimulatedDelivery
 
 WORKSPACE = "acme"
 REPOSITORIES = ("acme/web", "acme/api")
-PEOPLE = ("zoe", "ravi", "mina", "olaf")
 SUBJECTS = ("Login page", "Export", "Search index", "Invoice mail", "Dark mode", "Backup")
 ACCESS_TOKEN = "ATCTT3-simulated-repository-access-token"
 PAGE_DEFAULT, PAGE_MAX = 10, 100
@@ -51,6 +51,7 @@ class Simulator:
         self._count = 0
         self._moment = datetime.now(UTC) - timedelta(hours=PAST + 3)
         self.lists = SimulatedLists(REPOSITORIES, page_max=PAGE)
+        self.writes = SimulatedWrites(self.lists, self._open, self._changing, self._new_id)
         self.hooks: dict[str, dict[str, JSON]] = {
             target: {} for target in (f"workspaces/{WORKSPACE}", *(f"repositories/{name}" for name in REPOSITORIES))
         }
@@ -68,6 +69,9 @@ class Simulator:
     def kept_hooks(self) -> list[tuple[str, str]]:
         return [(hook["url"], hook["secret"]) for hooks in self.hooks.values() for hook in hooks.values()]
 
+    def effects(self) -> list[str]:
+        return list(self.writes.effects)
+
     # The API
 
     def handle(
@@ -82,11 +86,11 @@ class Simulator:
         found = _HOOKS.fullmatch(path)
         if found and found[1] in self.hooks:
             return self._hook(method, found[1], found[2], query, body)
-        listed = self.lists.handle(method, path, query)
-        if listed is not None:
-            return listed
+        told = self.lists.handle(method, path, query) or self.writes.handle(method, path, query, body)
+        if told is not None:
+            return told
         if method == "GET" and path == "/2.0/user":
-            return _answer(200, {**_person("acme-bot"), "type": "user"})
+            return _answer(200, {**person_of(BOT), "type": "user"})
         if method == "GET" and path in ("/2.0/repositories", "/2.0/workspaces"):
             return _error(410, "CHANGE-2770 Functionality has been deprecated")
         place = path.removeprefix("/2.0/")
@@ -148,6 +152,15 @@ class Simulator:
         told = self._random.choices(happenings, weights=(3, 3, 3, 2, 2, 1, 2, 2, 3))[0](name)
         return told * 2 if self._faults and self._random.random() < 0.1 else told
 
+    def _changing(self) -> str:
+        """The time of a change that is asked for; none comes twice."""
+        self._moment = max(self._moment + timedelta(microseconds=1), datetime.now(UTC))
+        return self._now()
+
+    def _new_id(self) -> int:
+        self._count += 1
+        return self._count
+
     def _now(self) -> str:
         return self._moment.isoformat(timespec="microseconds")
 
@@ -159,7 +172,7 @@ class Simulator:
         self._log(name, pull, update={"state": pull["state"], "title": pull["title"], "date": self._now()})
 
     def _deliver(self, name: str, event_key: str, body: JSON) -> SimulatedDelivery:
-        whole = {"repository": _repository(name), "actor": _person(self._random.choice(PEOPLE)), **body}
+        whole = {"repository": _repository(name), "actor": person_of(self._random.choice(PEOPLE)), **body}
         # A fresh id for each process: the same world started again tells of new happenings.
         headers = {
             "content-type": "application/json",
@@ -199,7 +212,7 @@ class Simulator:
 
     def _create(self, name: str) -> list[SimulatedDelivery]:
         self._count += 1
-        moment, repository = self._now(), {"full_name": name, "uuid": _uuid(name)}
+        moment, repository = self._now(), {"full_name": name, "uuid": uuid_of(name)}
         pull = {
             "type": "pullrequest",
             "id": self._count,
@@ -207,7 +220,7 @@ class Simulator:
             "description": "It did not work.",
             "state": "OPEN",
             "draft": False,
-            "author": _person(self._random.choice(PEOPLE)),
+            "author": person_of(self._random.choice(PEOPLE)),
             "source": {
                 "branch": {"name": f"fix-{self._count}"},
                 "commit": {"hash": self._hash()[:12]},
@@ -243,7 +256,7 @@ class Simulator:
         comment = {
             "id": self._count,
             "content": {"raw": "Looks right.", "markup": "markdown"},
-            "user": _person(self._random.choice(PEOPLE)),
+            "user": person_of(self._random.choice(PEOPLE)),
             "created_on": self._now(),
             "updated_on": self._now(),
             "deleted": False,
@@ -254,13 +267,13 @@ class Simulator:
 
     def _approve(self, name: str) -> list[SimulatedDelivery]:
         pull = self._pull(name)
-        approval = {"date": self._now(), "user": _person(self._random.choice(PEOPLE))}
+        approval = {"date": self._now(), "user": person_of(self._random.choice(PEOPLE))}
         self._log(name, pull, approval=approval)
         return [self._deliver(name, "pullrequest:approved", {"pullrequest": pull, "approval": approval})]
 
     def _ask_for_changes(self, name: str) -> list[SimulatedDelivery]:
         pull = self._pull(name)
-        asked = {"date": self._now(), "user": _person(self._random.choice(PEOPLE))}
+        asked = {"date": self._now(), "user": person_of(self._random.choice(PEOPLE))}
         self._log(name, pull, changes_requested=asked)
         body = {"pullrequest": pull, "changes_request": asked}
         return [self._deliver(name, "pullrequest:changes_request_created", body)]
@@ -282,7 +295,7 @@ class Simulator:
 
     def _closed(self, name: str, pull: JSON, state: str, event_key: str) -> SimulatedDelivery:
         self._open[name].remove(pull)
-        pull |= {"state": state, "closed_by": _person(self._random.choice(PEOPLE))}
+        pull |= {"state": state, "closed_by": person_of(self._random.choice(PEOPLE))}
         self._log_update(name, pull)
         return self._deliver(name, event_key, {"pullrequest": pull})
 
@@ -305,10 +318,10 @@ class Simulator:
             told.append(self._deliver(name, event_key, {"commit_status": status}))
         row = {
             "type": "pipeline",
-            "uuid": _uuid(f"{name}:{self._count}"),
+            "uuid": uuid_of(f"{name}:{self._count}"),
             "build_number": self._count,
             "repository": _repository(name),
-            "creator": _person(self._random.choice(PEOPLE)),
+            "creator": person_of(self._random.choice(PEOPLE)),
             "state": {"name": "COMPLETED", "result": {"name": end}},
             "target": {"ref_type": "branch", "ref_name": "main", "commit": {"hash": self._heads[name]}},
             "created_on": self._now(),
@@ -333,22 +346,13 @@ def _shown(hook: JSON) -> JSON:
     return {**{name: hook[name] for name in hook if name != "secret"}, "secret_set": bool(hook["secret"])}
 
 
-def _uuid(name: str) -> str:
-    return f"{{{uuid.uuid5(uuid.NAMESPACE_DNS, name)}}}"
-
-
-def _person(name: str) -> JSON:
-    account = hashlib.sha256(name.encode()).hexdigest()[:24]
-    return {"type": "user", "display_name": name.title(), "account_id": account, "uuid": _uuid(name)}
-
-
 def _workspace() -> JSON:
-    return {"type": "workspace", "slug": WORKSPACE, "name": WORKSPACE.title(), "uuid": _uuid(WORKSPACE)}
+    return {"type": "workspace", "slug": WORKSPACE, "name": WORKSPACE.title(), "uuid": uuid_of(WORKSPACE)}
 
 
 def _repository(name: str) -> JSON:
     links = {"html": {"href": f"https://bitbucket.org/{name}"}}
-    return {"type": "repository", "full_name": name, "uuid": _uuid(name), "workspace": _workspace(), "links": links}
+    return {"type": "repository", "full_name": name, "uuid": uuid_of(name), "workspace": _workspace(), "links": links}
 
 
 def _answer(status: int, body: Any) -> SimulatedAnswer:

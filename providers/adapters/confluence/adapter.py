@@ -8,6 +8,9 @@ from datetime import timedelta
 from typing import Any, ClassVar, Final
 
 from providers.adapters.confluence import account, mapping
+from providers.adapters.confluence.actions import ACTIONS
+from providers.adapters.confluence.answers import explain
+from providers.adapters.confluence.oauth import OAUTH
 from providers.adapters.confluence.polling import ContentStream
 from providers.adapters.confluence.polling_trash import TrashStream
 from providers.adapters.confluence.quotas import QUOTAS
@@ -17,6 +20,7 @@ from providers.client import ClientConfig, ProviderClient
 from providers.document import compact
 from providers.errors import Misconfigured
 from providers.manifest import Manifest, RateLimitHeaders
+from providers.minting import CLIENT_PARTS
 from providers.spi import Adapter, Identity
 
 _ADDRESS: Final = r"^https?://[^\s/?#@]+(/[^\s?#@]*)?$"
@@ -83,7 +87,7 @@ class ConfluenceAdapter(Adapter):
     }
     credential_schema: ClassVar[JSON] = {
         "type": "object",
-        "required": ["token"],
+        "oneOf": [{"required": ["token"]}, {"required": ["client_id", "client_secret"]}],
         "additionalProperties": False,
         "properties": {
             "email": {
@@ -100,11 +104,14 @@ class ConfluenceAdapter(Adapter):
                 "pattern": "^[!-~]+$",
                 "description": "API token or OAuth access token.",
             },
+            **CLIENT_PARTS,
         },
     }
 
+    oauth = OAUTH
     webhook = ConfluenceWebhook()
     streams = (ContentStream(), TrashStream())
+    actions = ACTIONS
 
     def normalise(self, signal_type: SignalType, event_type: str, payload: JSON) -> Signal:
         return mapping.signal(signal_type, event_type, payload)
@@ -122,6 +129,7 @@ class ConfluenceAdapter(Adapter):
             base_url=base_url,
             headers={"Authorization": f"Basic {basic}" if email else f"Bearer {token}"},
             rate_limit_headers=self.manifest.rate_limit_headers,
+            explain=explain,
         )
 
     def verify(self, client: ProviderClient) -> Identity:

@@ -16,6 +16,9 @@ QUOTAS: Final = (
         name="points",
         units=65_000,
         window_seconds=3600,
-        costs=((r"/rest/api/search$", 51), (r"/api/v2/(?:pages|blogposts|spaces)$", 251)),
+        costs=(
+            *((r"/rest/api/search$", 51), (r"/api/v2/(?:pages|blogposts|spaces)$", 251)),
+            (r"/[0-9]+/(?:versions|footer-comments|children)$", 51),
+        ),
     ),
 )

@@ -55,11 +55,19 @@ class Wiki:
             "changed": when,
             "editor": who,
             "version": 1,
+            "body": f"<p>{title}</p>",
+            "versions": [],
         }
+        self._keep(self.contents[own], "")
         return self.contents[own]
 
-    def change(self, content: JSON, who: str, when: datetime) -> None:
+    def change(self, content: JSON, who: str, when: datetime, message: str = "") -> None:
         content |= {"version": content["version"] + 1, "changed": when, "editor": who}
+        self._keep(content, message)
+
+    @staticmethod
+    def _keep(content: JSON, message: str) -> None:
+        content["versions"].append({**_version(content), "message": message, "minorEdit": False})
 
     def current(self, *kinds: str) -> list[JSON]:
         return [c for c in self.contents.values() if c["type"] in kinds and c["status"] == "current"]
@@ -83,7 +91,7 @@ class Wiki:
             links["next"] = f"/rest/api/search?{urlencode({**query, 'next': 'true', 'cursor': cursor})}"
         return {"results": page, "limit": size, "size": len(page), "totalSize": len(found), "_links": links}
 
-    def trashed(self, kind: str, query: dict[str, str]) -> JSON:
+    def listed(self, kind: str, query: dict[str, str]) -> JSON:
         """https://developer.atlassian.com/cloud/confluence/rest/v2/api-group-page/#api-pages-get"""
         spaces = [number for number in query.get("space-id", "").split(",") if number]
         found = [
@@ -94,13 +102,8 @@ class Wiki:
         found = [c for c in found if not spaces or SPACES[c["space"]] in spaces]
         newest_first = query.get("sort") == "-modified-date"
         found.sort(key=lambda content: (content["changed"], content["id"]), reverse=newest_first)
-        size, start = min(int(query.get("limit", "25")), _PAGE_MAX), _counted(query.get("cursor", ""))
-        links = {"base": SITE}
-        if start + size < len(found):
-            cursor = base64.b64encode(f"_f_{start + size}".encode()).decode()
-            # Neither the order nor the filter is in it.
-            links["next"] = f"/wiki/api/v2/{kind}s?{urlencode({'limit': size, 'cursor': cursor})}"
-        return {"results": [_listed(c) for c in found[start : start + size]], "_links": links}
+        whole = query.get("body-format") == "storage"
+        return paged(f"/api/v2/{kind}s", [listed(c, whole=whole) for c in found], query)
 
     def spaces(self, query: dict[str, str]) -> JSON:
         """https://developer.atlassian.com/cloud/confluence/rest/v2/api-group-space/#api-spaces-get"""
@@ -142,7 +145,19 @@ class Wiki:
         }
 
 
-def _listed(content: JSON) -> JSON:
+def paged(path: str, found: list[JSON], query: dict[str, str]) -> JSON:
+    """One page of a list of REST v2."""
+    size, start = min(int(query.get("limit", "25")), _PAGE_MAX), _counted(query.get("cursor", ""))
+    links = {"base": SITE}
+    if start + size < len(found):
+        cursor = base64.b64encode(f"_f_{start + size}".encode()).decode()
+        # Neither the order nor the filter is in it.
+        links["next"] = f"/wiki{path}?{urlencode({'limit': size, 'cursor': cursor})}"
+    return {"results": found[start : start + size], "_links": links}
+
+
+def listed(content: JSON, *, whole: bool = False) -> JSON:
+    """A content as REST v2 shows it; ``whole``: with its text."""
     return {
         "id": content["id"],
         "status": content["status"],
@@ -150,13 +165,14 @@ def _listed(content: JSON) -> JSON:
         "spaceId": SPACES[content["space"]],
         "authorId": content["creator"],
         "createdAt": _iso(content["created"]),
-        "version": {
-            "number": content["version"],
-            "createdAt": _iso(content["changed"]),
-            "authorId": content["editor"],
-        },
-        "_links": {"webui": _path(content)},
+        "version": _version(content),
+        **({"body": {"storage": {"representation": "storage", "value": content["body"]}}} if whole else {}),
+        "_links": {"base": SITE, "webui": _path(content)},
     }
+
+
+def _version(content: JSON) -> JSON:
+    return {"number": content["version"], "createdAt": _iso(content["changed"]), "authorId": content["editor"]}
 
 
 def _path(content: JSON) -> str:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import orjson
 
 from providers.adapters.confluence.simulated_lists import HIDDEN_SPACE, SITE, SPACES, Refused, Wiki
+from providers.adapters.confluence.simulated_writes import SimulatedWrites
 from providers.simulation import SimulatedAnswer, SimulatedDelivery
 
 JSON = dict[str, Any]
@@ -32,6 +33,7 @@ class Simulator:
         self._clock = datetime.now(UTC)
         self._sent = 0
         self._wiki = Wiki()
+        self._writes = SimulatedWrites(self._wiki, self._now)
         self._begin()
 
     @classmethod
@@ -48,9 +50,13 @@ class Simulator:
             return _answer({"message": "Unauthorized"}, 401)
         asked = {name: values[-1] for name, values in query.items()}
         try:
-            answer = self._read(path.removeprefix("/wiki"), asked) if method == "GET" else None
+            below = path.removeprefix("/wiki")
+            if method != "GET":
+                written = self._writes.write(method, below, body)
+                return _answer({"message": "Not found"}, 404) if written is None else _answer(written[1], written[0])
+            answer = self._read(below, asked) or self._writes.read(below, asked)
         except Refused as refused:
-            return _answer({"statusCode": refused.status, "message": str(refused)}, refused.status)
+            return _answer(_refusal(path, refused), refused.status)
         return _answer({"message": "Not found"}, 404) if answer is None else _answer(answer)
 
     def _read(self, path: str, query: dict[str, str]) -> JSON | None:
@@ -60,12 +66,15 @@ class Simulator:
             case "/rest/api/search":
                 return self._wiki.search(query, datetime.now(UTC))
             case "/api/v2/pages":
-                return self._wiki.trashed("page", query)
+                return self._wiki.listed("page", query)
             case "/api/v2/blogposts":
-                return self._wiki.trashed("blogpost", query)
+                return self._wiki.listed("blogpost", query)
             case "/api/v2/spaces":
                 return self._wiki.spaces(query)
         return None
+
+    def effects(self) -> list[str]:
+        return list(self._writes.effects)
 
     # The world
 
@@ -146,6 +155,13 @@ class Simulator:
         told = {"timestamp": int(moment.timestamp() * 1000), "event": f"{name}_{what}", "userKey": content["editor"]}
         headers = {"content-type": "application/json", "x-atlassian-webhook-identifier": f"sim-{self._sent}"}
         return [SimulatedDelivery(headers, orjson.dumps({**told, name: about}))]
+
+
+def _refusal(path: str, refused: Refused) -> JSON:
+    """REST v2 and v1 write refusals differently."""
+    if "/api/v2/" in path:
+        return {"errors": [{"status": refused.status, "code": "REFUSED", "title": str(refused), "detail": None}]}
+    return {"statusCode": refused.status, "message": str(refused)}
 
 
 def _answer(body: JSON, status: int = 200) -> SimulatedAnswer:

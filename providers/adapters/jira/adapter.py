@@ -5,11 +5,15 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
+from providers.adapters.jira.actions import ACTIONS
+from providers.adapters.jira.answers import explain
 from providers.adapters.jira.mapping import to_signal
+from providers.adapters.jira.oauth import OAUTH
 from providers.adapters.jira.polling import IssuesStream
 from providers.adapters.jira.quotas import QUOTAS
+from providers.adapters.jira.settings import CREDENTIAL_SCHEMA, SETTINGS_SCHEMA
 from providers.adapters.jira.webhook import IDENTIFIER_HEADER, JiraWebhook
 from providers.canonical import JSON, Category, Signal, SignalType
 from providers.client import ClientConfig, ProviderClient
@@ -19,7 +23,6 @@ from providers.manifest import Manifest, RateLimitHeaders
 from providers.spi import Adapter, Identity
 
 MYSELF_PATH: Final = "rest/api/3/myself"
-_ADDRESS: Final = r"^https?://[^\s/?#@]+(/[^\s?#@]*)?$"
 
 
 class JiraAdapter(Adapter):
@@ -48,68 +51,12 @@ class JiraAdapter(Adapter):
         documentation="https://developer.atlassian.com/cloud/jira/platform/webhooks/",
     )
 
-    settings_schema: ClassVar[JSON] = {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "type": "object",
-        "required": ["base_url"],
-        "additionalProperties": False,
-        "properties": {
-            "base_url": {
-                "type": "string",
-                "pattern": _ADDRESS,
-                "maxLength": 500,
-                "description": "https://your-site.atlassian.net, or https://api.atlassian.com/ex/jira/{cloudId}"
-                " for scoped tokens and OAuth.",
-            },
-            "site_url": {
-                "type": "string",
-                "pattern": _ADDRESS,
-                "maxLength": 500,
-                "description": "Address people browse; needed for links only where base_url is the API gateway.",
-            },
-            "projects": {
-                "type": "array",
-                "items": {"type": "string", "pattern": "^[A-Z][A-Z0-9_]{1,79}$"},
-                "uniqueItems": True,
-                "maxItems": 100,
-                "description": "Keys of the projects to poll and to be told of; all the credential can see if empty.",
-            },
-            "streams": {
-                "type": "array",
-                "items": {"enum": ["issues"]},
-                "uniqueItems": True,
-                "description": "What to poll.",
-            },
-            "poll_interval_seconds": {
-                "type": "integer",
-                "minimum": 30,
-                "maximum": 3600,
-                "description": "Pause between polls.",
-            },
-        },
-    }
-    credential_schema: ClassVar[JSON] = {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "type": "object",
-        "required": ["token"],
-        "additionalProperties": False,
-        "properties": {
-            "email": {
-                "type": "string",
-                "minLength": 3,
-                "x-public": True,
-                "description": "Account of an API token. Without it the token is sent as a bearer token.",
-            },
-            "token": {
-                "type": "string",
-                "minLength": 8,
-                "description": "API token, OAuth access token or, on Data Center, personal access token.",
-            },
-        },
-    }
-
+    settings_schema = SETTINGS_SCHEMA
+    credential_schema = CREDENTIAL_SCHEMA
+    oauth = OAUTH
     webhook = JiraWebhook()
     streams = (IssuesStream(),)
+    actions = ACTIONS
 
     def normalise(self, signal_type: SignalType, event_type: str, payload: JSON) -> Signal:
         return to_signal(signal_type, payload)
@@ -130,6 +77,7 @@ class JiraAdapter(Adapter):
             base_url=base_url,
             headers={"Authorization": authorization},
             rate_limit_headers=self.manifest.rate_limit_headers,
+            explain=explain,
         )
 
     def verify(self, client: ProviderClient) -> Identity:

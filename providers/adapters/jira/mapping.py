@@ -17,7 +17,7 @@ from providers.canonical import JSON, Signal, SignalType
 from providers.document import Document, compact
 
 _STATE_CATEGORIES: Final[Mapping[str, str]] = {"new": "new", "indeterminate": "in_progress", "done": "done"}
-_GATEWAY: Final = "api.atlassian.com"
+GATEWAY: Final = "api.atlassian.com"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -66,7 +66,7 @@ def _site(body: Document, *links: str) -> str | None:
     for link in links:
         found = re.match(r"(https?://([^/\s?#@]+)(?:/[^\s?#@]+?)??)/rest/", body.text(link) or "")
         # The gateway's host serves the API only; nobody can open a page there.
-        if found and found[2].lower() != _GATEWAY:
+        if found and found[2].lower() != GATEWAY:
             return found[1]
     return None
 

@@ -11,7 +11,6 @@ import hashlib
 import random
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Final
 
@@ -19,15 +18,27 @@ import orjson
 
 from providers.adapters.jira.mapping import milliseconds
 from providers.adapters.jira.simulated_hooks import SimulatedHooks
+from providers.adapters.jira.simulated_site import (
+    BOT,
+    FAULTS,
+    LABELS,
+    PARTS,
+    PEOPLE,
+    PROJECTS,
+    SITE,
+    STATUSES,
+    Change,
+    Issue,
+    address_of,
+    change_item,
+    fields_of,
+    person_of,
+    polled_issue,
+    written_time,
+)
+from providers.adapters.jira.simulated_writes import SimulatedWrites
 from providers.simulation import SimulatedAnswer, SimulatedDelivery
 
-SITE: Final = "https://acme.atlassian.example"
-PROJECTS: Final = {"DEMO": "Demo shop", "OPS": "Operations"}
-PEOPLE: Final = {"5b10zoe": "Zoe", "5b10ravi": "Ravi", "5b10mina": "Mina", "5b10olaf": "Olaf"}
-STATUSES: Final = {"To Do": ("10000", "new"), "In Progress": ("3", "indeterminate"), "Done": ("10001", "done")}
-LABELS: Final = ("frontend", "backend", "regression", "quick-win")
-PARTS: Final = ("Login page", "Export", "Search index", "Invoice mail", "Dark mode", "Sign-up form")
-FAULTS: Final = ("is slow", "shows the wrong date", "loses its settings", "cannot be printed")
 MAX_PAGE: Final = 50  # less than is asked for: the server cuts pages as it likes
 FAULT_RATE: Final = 0.05
 
@@ -38,36 +49,11 @@ _JQL: Final = re.compile(
     r" OR \(created >= (?P=from) AND created < (?P=to)\)\))"
     r" ORDER BY updated ASC, key ASC"
 )
+_OWN_JQL: Final = re.compile(
+    r"creator = currentUser\(\) AND created >= (?P<since>[0-9]{1,15}) ORDER BY created ASC, key ASC"
+)
 
-
-@dataclass(slots=True)
-class _Issue:
-    number: int
-    project: str
-    issue_id: int
-    summary: str
-    description: str
-    creator: str
-    kind: str
-    priority: str
-    created: datetime
-    updated: datetime
-    status: str = "To Do"
-    resolved: bool = False
-    assignee: str | None = None
-    sprint: str | None = None
-    labels: list[str] = field(default_factory=list)
-
-    @property
-    def key(self) -> str:
-        return f"{self.project}-{self.number}"
-
-    @property
-    def order(self) -> tuple[int, str, int]:
-        return milliseconds(self.updated), self.project, self.number
-
-
-Change = dict[str, Any]
+Place = tuple[int, str, int]
 
 
 class Simulator:
@@ -88,8 +74,9 @@ class Simulator:
         self._next_id = 10_000 + milliseconds(start) // 1000
         self._told = 0
         self._sprint = 1
-        self._issues: list[_Issue] = []
+        self._issues: list[Issue] = []
         self.hooks = SimulatedHooks(SITE)
+        self.writes = SimulatedWrites(self._issues, self._later, self._new_id)
         for _ in range(110):
             self._now += timedelta(minutes=1)
             self._add(self._now)
@@ -104,6 +91,9 @@ class Simulator:
     def kept_hooks(self) -> list[tuple[str, str]]:
         return [(hook["url"], hook.get("secret", "")) for hook in self.hooks.kept.values()]
 
+    def effects(self) -> list[str]:
+        return list(self.writes.effects)
+
     # --- the API ---
 
     def handle(
@@ -115,14 +105,14 @@ class Simulator:
         if headers.get("authorization") != "Basic " + base64.b64encode(pair.encode()).decode():
             return _problem(401, "Client must be authenticated to access this resource.")
         if (method, path) == ("GET", "/rest/api/3/myself"):
-            return _answer({"accountId": "5b10bot", "displayName": "Acme bot", "timeZone": "Etc/UTC", "active": True})
+            return _answer({**person_of(BOT), "timeZone": "Etc/UTC"})
         if (method, path) == ("POST", "/rest/api/3/search/jql"):
             try:
                 request = orjson.loads(body)
             except orjson.JSONDecodeError:
                 return _problem(400, "There was an error parsing JSON.")
             return self._search(request if isinstance(request, dict) else {})
-        told = self.hooks.handle(method, path, body)
+        told = self.hooks.handle(method, path, body) or self.writes.handle(method, path, query, body)
         if told is not None:
             return _answer(told[1], told[0])
         if path == "/rest/api/3/search":
@@ -132,35 +122,54 @@ class Simulator:
         return _problem(404, "Not found")
 
     def _search(self, request: dict[str, Any]) -> SimulatedAnswer:
-        jql = str(request.get("jql", ""))
-        asked = _JQL.fullmatch(jql)
-        if not asked:
-            return _problem(400, "Unbounded JQL queries are not allowed here, or the query cannot be read.")
-        projects = re.findall(r'"([^"]*)"', asked["projects"] or "") or list(PROJECTS)
-        unknown = [key for key in projects if key not in PROJECTS]
-        if unknown:
-            return _problem(400, f"The value '{unknown[0]}' does not exist for the field 'project'.")
+        try:
+            found, place_of = self._found(str(request.get("jql", "")))
+        except ValueError as wrong:
+            return _problem(400, str(wrong))
+        jql, properties = request["jql"], request.get("properties") or []
         after = _read_token(request.get("nextPageToken"), jql)
         if after is None:
             return _problem(400, "The provided nextPageToken is invalid.")
-        since, until = int(asked["since"] or asked["from"]), int(asked["to"] or 2**53)
-        found = sorted(
-            (
-                issue
-                for issue in self._issues
-                if issue.project in projects
-                and any(since <= milliseconds(moment) < until for moment in (issue.updated, issue.created))
-                and issue.order > after
-            ),
-            key=lambda issue: issue.order,
-        )
+        if len(properties) > 5:
+            return _problem(400, "At most five properties may be asked for.")
+        now = self._clock()
+        found = [
+            issue for issue in found if place_of(issue) > after and (issue.indexed is None or issue.indexed <= now)
+        ]
+        found.sort(key=place_of)
         size = min(int(request.get("maxResults") or 50), MAX_PAGE)
         page, last = found[:size], len(found) <= size
-        fields = request.get("fields") or []
-        answer: dict[str, Any] = {"issues": [_polled(issue, fields) for issue in page], "isLast": last}
+        shown = [polled_issue(issue, request.get("fields") or []) for issue in page]
+        if properties:
+            for issue, told in zip(page, shown, strict=True):
+                told["properties"] = {name: value for name, value in issue.properties.items() if name in properties}
+        answer: dict[str, Any] = {"issues": shown, "isLast": last}
         if not last:
-            answer["nextPageToken"] = _token(page[-1], jql)
+            answer["nextPageToken"] = _token(place_of(page[-1]), jql)
         return _answer(answer)
+
+    def _found(self, jql: str) -> tuple[list[Issue], Callable[[Issue], Place]]:
+        """The issues of a query, and what they are ordered by. Raises ``ValueError`` with Jira's words."""
+        own = _OWN_JQL.fullmatch(jql)
+        if own:
+            since = int(own["since"])
+            made = [i for i in self._issues if i.creator == BOT and milliseconds(i.created) >= since]
+            return made, lambda issue: (milliseconds(issue.created), issue.project, issue.number)
+        asked = _JQL.fullmatch(jql)
+        if not asked:
+            raise ValueError("Unbounded JQL queries are not allowed here, or the query cannot be read.")
+        projects = re.findall(r'"([^"]*)"', asked["projects"] or "") or list(PROJECTS)
+        unknown = [key for key in projects if key not in PROJECTS]
+        if unknown:
+            raise ValueError(f"The value '{unknown[0]}' does not exist for the field 'project'.")
+        since, until = int(asked["since"] or asked["from"]), int(asked["to"] or 2**53)
+        found = [
+            issue
+            for issue in self._issues
+            if issue.project in projects
+            and any(since <= milliseconds(moment) < until for moment in (issue.updated, issue.created))
+        ]
+        return found, lambda issue: issue.order
 
     # --- the world ---
 
@@ -196,13 +205,16 @@ class Simulator:
         self._now = max(self._now + timedelta(milliseconds=1), self._clock())
         return self._now
 
-    def _add(self, moment: datetime) -> _Issue:
-        project = self._random.choice(list(PROJECTS))
+    def _new_id(self) -> int:
         self._next_id += 1
-        issue = _Issue(
+        return self._next_id
+
+    def _add(self, moment: datetime) -> Issue:
+        project = self._random.choice(list(PROJECTS))
+        issue = Issue(
             number=1 + sum(issue.project == project for issue in self._issues),
             project=project,
-            issue_id=self._next_id,
+            issue_id=self._new_id(),
             summary=f"{self._random.choice(PARTS)} {self._random.choice(FAULTS)}",
             description="It worked yesterday.\nSteps to reproduce: open it twice.",
             creator=self._random.choice(list(PEOPLE)),
@@ -219,7 +231,7 @@ class Simulator:
         issue.creator = person
         return [self._told_of(issue, person, "jira:issue_created", issue_event_type_name="issue_created")]
 
-    def _touched(self) -> _Issue:
+    def _touched(self) -> Issue:
         issue = self._random.choice(self._issues)
         issue.updated = self._later()
         return issue
@@ -227,11 +239,11 @@ class Simulator:
     def _transition(self, person: str) -> list[Change]:
         issue = self._touched()
         before, issue.status = issue.status, self._random.choice([s for s in STATUSES if s != issue.status])
-        items = [_item("status", before, issue.status, STATUSES[before][0], STATUSES[issue.status][0])]
+        items = [change_item("status", before, issue.status, STATUSES[before][0], STATUSES[issue.status][0])]
         if issue.resolved != (issue.status == "Done"):
             issue.resolved = not issue.resolved
             sides = (None, "Done", None, "10000") if issue.resolved else ("Done", None, "10000", None)
-            items.insert(0, _item("resolution", *sides))
+            items.insert(0, change_item("resolution", *sides))
         return [self._update(issue, person, items, "issue_generic")]
 
     def _assign(self, person: str) -> list[Change]:
@@ -241,29 +253,31 @@ class Simulator:
             self._random.choice([p for p in (*PEOPLE, None) if p != issue.assignee]),
         )
         old, new = (PEOPLE.get(account or "") for account in (before, issue.assignee))
-        return [self._update(issue, person, [_item("assignee", old, new, before, issue.assignee)], "issue_assigned")]
+        return [
+            self._update(issue, person, [change_item("assignee", old, new, before, issue.assignee)], "issue_assigned")
+        ]
 
     def _label(self, person: str) -> list[Change]:
         issue = self._touched()
         before, label = " ".join(issue.labels), self._random.choice(LABELS)
         issue.labels = [x for x in issue.labels if x != label] if label in issue.labels else [*issue.labels, label]
-        return [self._update(issue, person, [_item("labels", before, " ".join(issue.labels))])]
+        return [self._update(issue, person, [change_item("labels", before, " ".join(issue.labels))])]
 
     def _plan(self, person: str) -> list[Change]:
         issue = self._touched()
         before, issue.sprint = issue.sprint, None if issue.sprint else f"Sprint {self._sprint}"
         ids = [name.removeprefix("Sprint ") if name else "" for name in (before, issue.sprint)]
-        return [self._update(issue, person, [_item("Sprint", before or "", issue.sprint or "", *ids)])]
+        return [self._update(issue, person, [change_item("Sprint", before or "", issue.sprint or "", *ids)])]
 
     def _edit(self, person: str) -> list[Change]:
         issue = self._touched()
         before = issue.summary
         issue.summary = f"{self._random.choice(PARTS)} {self._random.choice(FAULTS)}, seen {self._told + 2} times"
-        return [self._update(issue, person, [_item("summary", before, issue.summary)])]
+        return [self._update(issue, person, [change_item("summary", before, issue.summary)])]
 
     def _comment(self, person: str) -> list[Change]:
         issue = self._touched()
-        author, moment, comment_id = _person(person), _text(issue.updated), f"{20_000 + self._told}"
+        author, moment, comment_id = person_of(person), written_time(issue.updated), f"{20_000 + self._told}"
         comment = {
             "self": f"{SITE}/rest/api/2/issue/{issue.issue_id}/comment/{comment_id}",
             "id": comment_id,
@@ -273,12 +287,12 @@ class Simulator:
             "created": moment,
             "updated": moment,
         }
-        thin = {name: value for name, value in _fields(issue).items() if name in ("summary", "status", "project")}
+        thin = {name: value for name, value in fields_of(issue).items() if name in ("summary", "status", "project")}
         told = {
             "timestamp": milliseconds(issue.updated),
             "webhookEvent": "comment_created",
             "comment": comment,
-            "issue": {**_address(issue, 2), "fields": thin},
+            "issue": {**address_of(issue, 2), "fields": thin},
         }
         # The same comment comes a second time, as an update without a changelog.
         second = self._told_of(issue, person, "jira:issue_updated", issue_event_type_name="issue_commented")
@@ -290,82 +304,27 @@ class Simulator:
         started = {
             **sprint,
             "state": "active",
-            "startDate": _text(moment),
-            "endDate": _text(moment + timedelta(days=14)),
+            "startDate": written_time(moment),
+            "endDate": written_time(moment + timedelta(days=14)),
         }
         self._sprint += 1
         return [{"timestamp": milliseconds(moment), "webhookEvent": "sprint_started", "sprint": started}]
 
-    def _update(self, issue: _Issue, person: str, items: list[Change], hint: str = "issue_updated") -> Change:
+    def _update(self, issue: Issue, person: str, items: list[Change], hint: str = "issue_updated") -> Change:
         changelog = {"id": str(30_000 + self._told), "items": items}
         return self._told_of(issue, person, "jira:issue_updated", issue_event_type_name=hint, changelog=changelog)
 
-    def _told_of(self, issue: _Issue, person: str, event: str, **more: Any) -> Change:
-        body = {"timestamp": milliseconds(issue.updated) + 30, "webhookEvent": event, "user": _person(person), **more}
-        return {**body, "issue": {**_address(issue, 2), "fields": _fields(issue)}}
+    def _told_of(self, issue: Issue, person: str, event: str, **more: Any) -> Change:
+        body = {"timestamp": milliseconds(issue.updated) + 30, "webhookEvent": event, "user": person_of(person), **more}
+        return {**body, "issue": {**address_of(issue, 2), "fields": fields_of(issue)}}
 
 
-# --- how Jira writes things down ---
-
-
-def _address(issue: _Issue, version: int) -> Change:
-    return {
-        "id": str(issue.issue_id),
-        "self": f"{SITE}/rest/api/{version}/issue/{issue.issue_id}",
-        "key": issue.key,
-    }
-
-
-def _fields(issue: _Issue) -> Change:
-    status_id, category = STATUSES[issue.status]
-    return {
-        "summary": issue.summary,
-        "description": issue.description,
-        "status": {"id": status_id, "name": issue.status, "statusCategory": {"key": category}},
-        "resolution": {"id": "10000", "name": "Done"} if issue.resolved else None,
-        "created": _text(issue.created),
-        "updated": _text(issue.updated),
-        "creator": _person(issue.creator),
-        "reporter": _person(issue.creator),
-        "assignee": _person(issue.assignee) if issue.assignee else None,
-        "project": {"id": str(list(PROJECTS).index(issue.project) + 1), "key": issue.project},
-        "issuetype": {"name": issue.kind},
-        "labels": list(issue.labels),
-        "priority": {"name": issue.priority},
-        "fixVersions": [],
-    }
-
-
-def _polled(issue: _Issue, fields: list[str]) -> Change:
-    """As REST v3 shows it: only the fields asked for, text as a document."""
-    if not fields:
-        return {"id": str(issue.issue_id)}
-    lines = issue.description.split("\n")
-    paragraphs = [{"type": "paragraph", "content": [{"type": "text", "text": line}]} for line in lines]
-    written = {**_fields(issue), "description": {"type": "doc", "version": 1, "content": paragraphs}}
-    return {**_address(issue, 3), "fields": {name: written[name] for name in fields if name in written}}
-
-
-def _person(account: str) -> Change:
-    return {"accountId": account, "displayName": PEOPLE[account], "active": True, "accountType": "atlassian"}
-
-
-def _item(name: str, before: str | None, after: str | None, old: str | None = None, new: str | None = None) -> Change:
-    kind = "custom" if name == "Sprint" else "jira"
-    sides = {"from": old, "fromString": before, "to": new, "toString": after}
-    return {"field": name, "fieldtype": kind, "fieldId": name.lower(), **sides}
-
-
-def _text(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}+0000"
-
-
-def _token(issue: _Issue, jql: str) -> str:
+def _token(place: Place, jql: str) -> str:
     mark = hashlib.sha256(jql.encode()).hexdigest()[:16]
-    return base64.urlsafe_b64encode(orjson.dumps([mark, *issue.order])).decode()
+    return base64.urlsafe_b64encode(orjson.dumps([mark, *place])).decode()
 
 
-def _read_token(token: Any, jql: str) -> tuple[int, str, int] | None:
+def _read_token(token: Any, jql: str) -> Place | None:
     """Where to go on; ``None`` for a token that is not of this query."""
     if not token:
         return (0, "", 0)

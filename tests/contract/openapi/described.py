@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +31,7 @@ class Described:
     def __init__(self, extract: Path, answer: Answer, *, formats_are_wrong_of: Collection[str] = ()) -> None:
         """``formats_are_wrong_of``: operationId and parameter, where the vendor's own text says another form."""
         self._answer = answer
-        self._description = json.loads(extract.read_text())
-        for operation in (each for methods in self._description["paths"].values() for each in methods.values()):
-            for parameter in operation["parameters"]:
-                if f"{operation['operationId']} {parameter['name']}" in formats_are_wrong_of:
-                    del parameter["schema"]["format"]
-        self._openapi = OpenAPI.from_dict(self._description)
+        self._description, self._openapi = _read(extract, tuple(formats_are_wrong_of))
         self._server: str = self._description["servers"][0]["url"]
         self.misfits: list[str] = []
         self.used: set[str] = set()
@@ -90,6 +86,16 @@ class Described:
         self.used.add(f"{method} {self._template(path)}")
         if str(answer.status) not in self._operation(method, path)["responses"]:
             self.undescribed.append(f"{method} {path}: {answer.status}")
+
+
+@cache
+def _read(extract: Path, formats_are_wrong_of: tuple[str, ...]) -> tuple[dict[str, Any], OpenAPI]:
+    description = json.loads(extract.read_text())
+    for operation in (each for methods in description["paths"].values() for each in methods.values()):
+        for parameter in operation["parameters"]:
+            if f"{operation['operationId']} {parameter['name']}" in formats_are_wrong_of:
+                del parameter["schema"]["format"]
+    return description, OpenAPI.from_dict(description)
 
 
 def _unnamed(schema: Any, value: Any, place: str) -> list[str]:

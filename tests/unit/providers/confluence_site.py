@@ -59,7 +59,7 @@ class Site:
                 case "/api/v2/spaces":
                     answer = self.wiki.spaces(asked)
                 case "/api/v2/pages" | "/api/v2/blogposts" as listed:
-                    answer = self.wiki.trashed(listed.rpartition("/")[2].removesuffix("s"), asked)
+                    answer = self.wiki.listed(listed.rpartition("/")[2].removesuffix("s"), asked)
         except Refused as refused:
             status = refused.status
         self.change_answer(answer)

@@ -303,10 +303,11 @@ def verified(answer: SimulatedAnswer) -> tuple[Identity, list[tuple[str, str]]]:
             return ADAPTER.verify(client), server.asked
 
 
-def test_token_is_proven_by_one_call() -> None:
+def test_a_token_is_proven_by_whose_it_is_and_asked_what_it_may() -> None:
     identity, asked = verified(SimulatedAnswer(200, {}, b'{"username":"project_41_bot","bot":true,"state":"active"}'))
     assert (identity.account, identity.details) == ("project_41_bot", {"type": "bot", "state": "active"})
-    assert asked == [("GET", "/api/v4/user")]
+    assert (identity.scopes, identity.expires_at) == (None, None)
+    assert asked == [("GET", "/api/v4/user"), ("GET", "/api/v4/personal_access_tokens/self")]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from providers.adapters.slack.adapter import SlackAdapter
 from providers.adapters.slack.simulator import Simulator
 from providers.client import ProviderClient
-from providers.errors import AuthFailed, Misconfigured, ProviderError, ProviderFault, RateLimited, Rejected
+from providers.errors import AuthFailed, LacksAccess, Misconfigured, ProviderError, ProviderFault, RateLimited, Rejected
 from providers.outbound import OutboundPolicy
 from providers.simulation import SimulatedAnswer
 from providers.spi import Identity, WebhookRequest
@@ -86,8 +86,8 @@ def test_fault_while_asking_for_the_app_is_not_taken_for_a_missing_scope() -> No
         ("token_revoked", AuthFailed),
         ("token_expired", AuthFailed),
         ("org_login_required", AuthFailed),
-        ("missing_scope", AuthFailed),
-        ("not_allowed_token_type", AuthFailed),
+        ("missing_scope", LacksAccess),
+        ("not_allowed_token_type", LacksAccess),
         ("ratelimited", RateLimited),
         ("internal_error", ProviderFault),
         ("fatal_error", ProviderFault),

@@ -8,15 +8,19 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from connections.breaker_admin import BreakerAdmin, BreakerVerbs
 from connections.errors import ServiceError
 from connections.forms import WaiverForm, credential_fields, form_for
 from connections.history_admin import HistoryAdmin, HistoryInline
 from connections.incident_admin import IncidentAdmin, IncidentInline
 from connections.lifecycle import MOVES
 from connections.models import ConnectionStatus, IntegrationConnection
+from connections.oauth_admin import AuthorisationAdmin, AuthoriseVerbs, ClientAdmin
+from connections.oauth_forms import authorised_providers
+from connections.receipt_admin import ReceiptAdmin
 from connections.services import (
     delete_connection,
     receives_only,
@@ -26,6 +30,8 @@ from connections.services import (
     waive_signatures,
     withdraw_waiver,
 )
+from connections.token_admin import TokenColumns
+from connections.verification_admin import CredentialVerbs, VerificationInline, ending_label
 from providers import registry
 from providers.console.base import ConsoleAdmin, actor_of
 from providers.console.display import (
@@ -50,7 +56,18 @@ from providers.console.verbs import verb
 from providers.models import IntegrationProvider, ProviderStatus
 from providers.verification import UnsignedScheme
 
-__all__ = ["ConnectionAdmin", "HistoryAdmin", "HistoryInline", "IncidentAdmin", "IncidentInline"]
+__all__ = [
+    "AuthorisationAdmin",
+    "BreakerAdmin",
+    "ClientAdmin",
+    "ConnectionAdmin",
+    "HistoryAdmin",
+    "HistoryInline",
+    "IncidentAdmin",
+    "IncidentInline",
+    "ReceiptAdmin",
+    "VerificationInline",
+]
 
 STATUS_COLOURS: dict[str, str] = {
     ConnectionStatus.PENDING_VERIFICATION: "info",
@@ -90,7 +107,7 @@ class ConnectionStatusFilter(ChoiceFilter):
         return queryset.exclude(status=ConnectionStatus.DELETED)
 
 
-class ConnectionAdmin(ConsoleAdmin):
+class ConnectionAdmin(CredentialVerbs, AuthoriseVerbs, BreakerVerbs, TokenColumns, ConsoleAdmin):
     list_display = (
         "display_name",
         "provider",
@@ -112,10 +129,13 @@ class ConnectionAdmin(ConsoleAdmin):
     search_fields = ("=connection_id", "=tenant_id", "^display_name")
     search_help_text = "Connection id or tenant, whole, or the beginning of the name."
     refusals = (*ConsoleAdmin.refusals, ServiceError)
-    inlines = (IncidentInline, HistoryInline)
+    inlines = (IncidentInline, VerificationInline, HistoryInline)
     actions: Any = ("verify", "suspend", "resume")
     actions_row: Any = ("verify", "suspend", "resume")
-    actions_detail: Any = ("verify", "suspend", "resume", "waive", "withdraw", "remove")
+    actions_detail: Any = (
+        *("verify", "replace_credential", "authorise", "suspend", "resume"),
+        *("waive", "withdraw", "remove"),
+    )
     readonly_fields: ClassVar[Any] = (
         "provider",
         "tenant_id",
@@ -123,6 +143,10 @@ class ConnectionAdmin(ConsoleAdmin):
         "account",
         "auth_ref",
         "waiver",
+        "breaker_line",
+        "proof",
+        "expires",
+        "access_token",
         "verified",
         "success",
         "failures",
@@ -140,15 +164,25 @@ class ConnectionAdmin(ConsoleAdmin):
                     ("status_label", "provider", "tenant_id"),
                     ("verified", "success", "failures"),
                     "error_text",
-                    ("events_link", "waiver"),
+                    ("events_link", "waiver", "breaker_line"),
                 )
             },
         ),
+        ("Verification", {"fields": ("proof",)}),
         (
             "Connection",
             {"fields": ("display_name", "enabled_capabilities", "settings", "metadata_tags", "api_version")},
         ),
-        ("Keys", {"fields": (("account", "auth_ref"), ("connection_id", "made_exactly", "changed_exactly"))}),
+        (
+            "Keys",
+            {
+                "fields": (
+                    ("account", "auth_ref", "expires"),
+                    "access_token",
+                    ("connection_id", "made_exactly", "changed_exactly"),
+                )
+            },
+        ),
     )
 
     # --- making and changing -------------------------------------------------------------------------
@@ -214,6 +248,8 @@ class ConnectionAdmin(ConsoleAdmin):
             "opts": self.opts,
             "title": "Add connection: which provider?",
             "providers": offered.order_by("name"),
+            "authorised": authorised_providers().exclude(status=ProviderStatus.DEPRECATED),
+            "authorise": reverse("admin:connections_integrationconnection_authorise"),
             "back": reverse("admin:connections_integrationconnection_changelist"),
         }
         return TemplateResponse(request, "admin/console/choose_provider.html", context)
@@ -290,7 +326,8 @@ class ConnectionAdmin(ConsoleAdmin):
     @column("status")
     def status_label(self, connection: IntegrationConnection) -> SafeString:
         shown = label(connection.get_status_display(), STATUS_COLOURS[connection.status])
-        return format_html("{} {}", shown, _UNSIGNED) if connection.waives_signatures else shown
+        marks = (_UNSIGNED if connection.waives_signatures else None, ending_label(connection))
+        return format_html_join(" ", "{}", ((mark,) for mark in (shown, *marks) if mark))
 
     @column("unsigned deliveries")
     def waiver(self, connection: IntegrationConnection) -> str | SafeString:

@@ -21,8 +21,10 @@ from cachetools import TTLCache
 from django.db import Error as DatabaseError
 
 from connections.budget_port import Decision, is_poll, refused, unreachable
+from connections.exchange import platform_session
 from connections.metrics import USAGE_NOT_RECORDED
-from connections.platform import platform_headers, platform_session
+from connections.platform import platform_headers
+from connections.secret_port import REMEMBERED_SECONDS, SecretsUnreachable
 from providers.answers import AnswerTooLarge, read_body
 from providers.document import moment_of, parse_json
 from providers.redaction import redact_text
@@ -37,7 +39,6 @@ THROTTLED_RETRY_SECONDS = 60.0
 LONGEST_WAIT_SECONDS = 24 * 3600.0
 # After a failure nobody asks for so long: hundreds of runs need not wait for the same time-out.
 REST_SECONDS = 5.0
-TOKEN_SECONDS = 60.0
 QUEUE_SIZE = 1000
 
 
@@ -56,7 +57,7 @@ class PlatformBudget:
         self._base_url = base_url
         self._timeout = timeout_seconds
         self._rests_until = 0.0
-        self._headers: TTLCache[str, dict[str, str]] = TTLCache(maxsize=1000, ttl=TOKEN_SECONDS)
+        self._headers: TTLCache[str, dict[str, str]] = TTLCache(maxsize=1000, ttl=REMEMBERED_SECONDS)
         self._lock = threading.Lock()
         self._untold: queue.Queue[tuple[dict[str, str], dict[str, Any]]] = queue.Queue(QUEUE_SIZE)
         self._teller: threading.Thread | None = None
@@ -89,7 +90,7 @@ class PlatformBudget:
         }
         try:
             self._untold.put_nowait((self._headers_of(tenant_id), body))
-        except (queue.Full, DatabaseError) as error:
+        except (queue.Full, DatabaseError, _Unavailable) as error:
             USAGE_NOT_RECORDED.labels(tenant_id, "not_sent").inc()
             log.warning("usage_not_recorded", tenant_id=tenant_id, cause=type(error).__name__)
             return
@@ -162,7 +163,10 @@ class PlatformBudget:
         with self._lock:
             known: dict[str, str] | None = self._headers.get(tenant_id)
         if known is None:
-            known = platform_headers(tenant_id, "budget")
+            try:
+                known = platform_headers(tenant_id, "budget")
+            except SecretsUnreachable as error:
+                raise _Unavailable(str(error)) from None
             with self._lock:
                 self._headers[tenant_id] = known
         return known

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django import forms
@@ -29,6 +30,17 @@ _CAPABILITY_LABELS = {
     "polling": "Poll",
     "outbound_actions": "Run actions",
 }
+
+
+class SecretTextWidget(forms.Textarea):
+    """A secret of several lines, such as a key; like a password it is not written back into the page."""
+
+    def __init__(self) -> None:
+        looks = UnfoldAdminTextareaWidget().attrs
+        super().__init__(attrs={**looks, "rows": 4, "autocomplete": "off", "spellcheck": "false"})
+
+    def format_value(self, value: Any) -> None:
+        return None
 
 
 class IndentedJSONField(forms.JSONField):
@@ -132,15 +144,10 @@ class NewConnectionForm(ConnectionForm):
         return can
 
     def perform(self, cleaned: dict[str, Any]) -> IntegrationConnection:
-        credential = {
-            name.removeprefix(CREDENTIAL_PREFIX): value
-            for name, value in cleaned.items()
-            if name.startswith(CREDENTIAL_PREFIX) and value
-        }
         return create_connection(
             tenant_id=cleaned["tenant_id"],
             provider_id=self.adapter.slug,
-            credential=credential or None,
+            credential=credential_of(cleaned) or None,
             auth_ref=cleaned["auth_ref"],
             actor=self.actor,
             **self._values(cleaned),
@@ -163,19 +170,47 @@ def form_for(adapter: Adapter, actor: str, *, new: bool) -> type[ConnectionForm]
     declared: dict[str, Any] = {"adapter": adapter, "actor": actor}
     if not new:
         return type("ConnectionForm", (ConnectionForm,), declared)
-    required = adapter.credential_schema.get("required", ())
-    for name, facts in adapter.credential_schema.get("properties", {}).items():
+    declared |= credential_form_fields(adapter)
+    return type("NewConnectionForm", (NewConnectionForm,), declared)
+
+
+def credential_form_fields(adapter: Adapter) -> dict[str, forms.Field]:
+    """A field for each part of a credential, by the name it has in a form; what is secret is never shown again."""
+    schema = adapter.credential_schema
+    # Where there are several forms of credential, each part says which it belongs to.
+    properties: dict[str, Any] = schema.get("properties", {})
+    required = set(properties) if "oneOf" in schema else set(schema.get("required", ()))
+    found: dict[str, forms.Field] = {}
+    for name, facts in properties.items():
         hint = str(facts.get("description", ""))
-        declared[CREDENTIAL_PREFIX + name] = forms.CharField(
+        found[CREDENTIAL_PREFIX + name] = forms.CharField(
             required=False,
             strip=True,
             label=name.replace("_", " ").capitalize(),
             help_text=f"{hint}{'' if name in required else ' Optional.'}".strip(),
-            widget=UnfoldAdminTextInputWidget
-            if facts.get("x-public")
-            else UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
+            widget=_credential_widget(facts),
         )
-    return type("NewConnectionForm", (NewConnectionForm,), declared)
+    return found
+
+
+def _credential_widget(facts: Mapping[str, Any]) -> forms.Widget:
+    if facts.get("x-multiline"):
+        return SecretTextWidget()
+    widget: forms.Widget = (
+        UnfoldAdminTextInputWidget()
+        if facts.get("x-public")
+        else UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"})
+    )
+    return widget
+
+
+def credential_of(cleaned: Mapping[str, Any]) -> dict[str, Any]:
+    """The credential that was entered into such fields; empty where none was."""
+    return {
+        name.removeprefix(CREDENTIAL_PREFIX): value
+        for name, value in cleaned.items()
+        if name.startswith(CREDENTIAL_PREFIX) and value
+    }
 
 
 def credential_fields(adapter: Adapter) -> list[str]:

@@ -27,3 +27,19 @@ INCIDENTS_RAISED = Counter(
     "Incidents opened, or opened again, by cause (connections.incidents.Cause).",
     ["provider", "tenant", "cause"],
 )
+BREAKER_OPENS = Counter(
+    "integration_breaker_opens_total",
+    "Circuit breakers that opened after being closed; a trial call that failed is not counted anew.",
+    ["provider", "tenant"],
+)
+RECEIPTS_SENT = Counter(
+    "integration_receipts_sent_total",
+    "Tries to send a receipt to the evidence service; outcome is sent, failed (tried again) or refused (for good).",
+    ["tenant", "outcome"],
+)
+TOKEN_REFRESHES = Counter(
+    "integration_token_refreshes_total",
+    "Requests for a new access token; outcome is ok, failed (it is tried again), refused (a person must mend it), "
+    "ended (the credential is refused for good) or late (somebody else had stored a newer one).",
+    ["provider", "tenant", "outcome"],
+)

@@ -8,7 +8,20 @@ from typing import Any
 import uuid6
 from django.db import models
 
+from connections.breaker_models import BreakerState as BreakerState
+from connections.breaker_models import ConnectionBreaker as ConnectionBreaker
+from connections.oauth_models import AuthorisationOutcome as AuthorisationOutcome
+from connections.oauth_models import OAuthAuthorisation as OAuthAuthorisation
+from connections.oauth_models import OAuthClient as OAuthClient
+from connections.outbox_models import OutboxRow
+from connections.receipt_models import Receipt as Receipt
+from connections.receipt_models import ReceiptOutcome as ReceiptOutcome
+from connections.receipt_models import ReceiptStatus as ReceiptStatus
+from connections.secret_models import ForgottenSecret as ForgottenSecret
 from connections.tenancy import TenantManager, TenantQuerySet
+from connections.token_models import AccessToken as AccessToken
+from connections.verification_models import ConnectionVerification as ConnectionVerification
+from connections.verification_models import VerificationOutcome as VerificationOutcome
 from providers.models import IntegrationProvider
 
 
@@ -68,6 +81,15 @@ class IntegrationConnection(models.Model):
     last_error = models.TextField(blank=True, help_text="Last failure, in words a person can act on.")
     last_error_at = models.DateTimeField(null=True, blank=True, help_text="When it last failed.")
     consecutive_failures = models.PositiveIntegerField(default=0, help_text="Failed calls since the last success.")
+    consecutive_refusals = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="Calls since the last success at which the credential itself was refused."
+    )
+    failures_total = models.PositiveBigIntegerField(default=0, db_default=0, help_text="Failed calls of all time.")
+    credential_expires_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="When the credential ends, as the provider said or else a person; empty: not known, or never.",
+    )
     unsigned_waiver_by = models.CharField(
         max_length=200,
         blank=True,
@@ -94,6 +116,11 @@ class IntegrationConnection(models.Model):
             models.Index(fields=["provider", "status"], name="connection_by_provider"),
             models.Index(
                 fields=["connection_id"], condition=models.Q(streams_stale=True), name="connection_streams_stale"
+            ),
+            models.Index(
+                fields=["credential_expires_at"],
+                condition=models.Q(credential_expires_at__isnull=False),
+                name="connection_expiring",
             ),
         ]
         constraints = [
@@ -227,7 +254,7 @@ class IncidentSeverity(models.TextChoices):
     CRITICAL = "critical", "Critical"
 
 
-class Incident(models.Model):
+class Incident(OutboxRow):
     """Trouble of one connection that a person should know of, and what the alerting service was told of it.
 
     The row is the message: while what the service was ``told`` is not the ``status``, it is due at ``next_attempt_at``.
@@ -236,7 +263,6 @@ class Incident(models.Model):
     incident_id = models.UUIDField(
         primary_key=True, default=uuid6.uuid7, editable=False, help_text="Time-ordered (UUID 7); the id of its alert."
     )
-    tenant_id = models.CharField(max_length=100, db_index=True, help_text="Tenant it belongs to.")
     connection = models.ForeignKey(
         IntegrationConnection, on_delete=models.CASCADE, related_name="incidents", help_text="What is in trouble."
     )
@@ -268,16 +294,6 @@ class Incident(models.Model):
     alert_id = models.CharField(
         max_length=100, blank=True, help_text="Id under which the alerting service keeps the alert."
     )
-    attempts = models.PositiveIntegerField(default=0, help_text="Messages begun since the last that was taken.")
-    next_attempt_at = models.DateTimeField(
-        null=True, blank=True, help_text="When a message is due. While one is on its way: when its lease ends."
-    )
-    lease_token = models.UUIDField(null=True, blank=True, editable=False, help_text="Fencing token of the sender.")
-    last_send_error = models.CharField(
-        max_length=500, blank=True, help_text="Why the last message was not taken; empty if it was."
-    )
-    created_at = models.DateTimeField(auto_now_add=True)
-    updated_at = models.DateTimeField(auto_now=True)
 
     objects = TenantManager()
 
@@ -307,11 +323,22 @@ class Incident(models.Model):
 
 def record_success(connection_id: Any, at: datetime) -> None:
     """Health: a call to the provider worked."""
-    IntegrationConnection.objects.filter(pk=connection_id).update(last_success_at=at, consecutive_failures=0)
-
-
-def record_failure(connection_id: Any, at: datetime, message: str) -> None:
-    """Health: a call to the provider failed."""
     IntegrationConnection.objects.filter(pk=connection_id).update(
-        last_error=message[:1000], last_error_at=at, consecutive_failures=models.F("consecutive_failures") + 1
+        last_success_at=at, consecutive_failures=0, consecutive_refusals=0
     )
+
+
+def record_failure(connection_id: Any, at: datetime, message: str, *, refused: str | None = None) -> bool:
+    """Health: something failed. Where a provider did, ``connections.health.call_failed`` draws the conclusions.
+
+    ``refused``: the reference of the credential the provider refused; then only a connection that still uses it is
+    concerned. Returns whether it was written.
+    """
+    rows = IntegrationConnection.objects.filter(pk=connection_id)
+    counted: dict[str, Any] = {
+        "consecutive_failures": models.F("consecutive_failures") + 1,
+        "failures_total": models.F("failures_total") + 1,
+    }
+    if refused is not None:
+        rows, counted["consecutive_refusals"] = rows.filter(auth_ref=refused), models.F("consecutive_refusals") + 1
+    return bool(rows.update(last_error=message[:1000], last_error_at=at, **counted))

@@ -13,9 +13,9 @@ from connections import quota_ledger
 from connections.models import IntegrationConnection
 from connections.quota import WHY, owner_of
 from connections.quota_ledger import Charge
-from connections.runtime import calling
+from connections.runtime import last_calling
 from providers import registry
-from providers.errors import Misconfigured
+from providers.errors import ProviderError
 from providers.quotas import Quota
 
 log = structlog.get_logger(__name__)
@@ -45,10 +45,10 @@ def quota_state(connection: IntegrationConnection) -> list[QuotaState]:
     Which part it is nobody is told: others may share the credential.
     """
     try:
-        how = calling(connection)
-    except (Misconfigured, registry.UnknownProvider):
+        how = last_calling(connection)
+    except (ProviderError, registry.UnknownProvider):
         return []
-    owner = owner_of(connection, how.config, how.credential)
+    owner = owner_of(connection, how.config, how.identity)
     quotas = {quota.name: quota for quota in quota_ledger.holding(how.adapter.manifest.quotas, connection.settings)}
     try:
         # Lua cannot tell an empty list from an empty object; both are empty to iterate.

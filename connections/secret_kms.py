@@ -30,6 +30,7 @@ from connections.exchange import Answer, NoAnswer, exchange
 from connections.models import ForgottenSecret
 from connections.secret_port import REMEMBERED_SECONDS, SecretStore, SecretsUnreachable, SecretUnavailable
 from providers.document import moment_of
+from providers.known_secrets import remember
 
 SCHEME = "kms:"
 TOKEN_NAME = "platform/kms"
@@ -75,6 +76,7 @@ class KmsSecretStore:
             return self._before.get(tenant_id, reference)
         value = self._read(tenant_id, reference, fresh=fresh)
         if value is not None:
+            remember(value)
             return value
         if not reference.startswith(SCHEME):
             return self._before.get(tenant_id, reference)
@@ -151,6 +153,7 @@ class KmsSecretStore:
         return found
 
     def _write(self, tenant_id: str, reference: str, value: str) -> None:
+        remember(value)
         self._drop(tenant_id, reference)
         answer = self._call("PUT", tenant_id, reference, body={"secret_value": value})
         # Somebody may have read the old one while the new one was on its way.

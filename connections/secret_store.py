@@ -31,6 +31,7 @@ from connections.secret_kms import KmsSecretStore
 from connections.secret_port import SecretStore
 from connections.secret_port import SecretsUnreachable as SecretsUnreachable
 from connections.secret_port import SecretUnavailable as SecretUnavailable
+from providers.known_secrets import remember
 
 _SCHEME = "secret:"
 
@@ -39,6 +40,7 @@ class EmbeddedSecretStore:
     """Encrypted rows in our own database, written in the caller's transaction."""
 
     def put(self, tenant_id: str, value: str, *, name: str = "") -> str:
+        remember(value)
         ciphertext = _cipher().encrypt(value.encode())
         if name:
             StoredSecret.objects.update_or_create(tenant_id=tenant_id, name=name, defaults={"ciphertext": ciphertext})
@@ -50,9 +52,11 @@ class EmbeddedSecretStore:
         if row is None:
             raise SecretUnavailable("The secret does not exist.")
         try:
-            return _cipher().decrypt(bytes(row.ciphertext)).decode()
+            value = _cipher().decrypt(bytes(row.ciphertext)).decode()
         except InvalidToken:
             raise SecretUnavailable("The secret cannot be read with any configured key.") from None
+        remember(value)
+        return value
 
     def replace(self, tenant_id: str, reference: str, value: str) -> None:
         ciphertext = _cipher().encrypt(value.encode())

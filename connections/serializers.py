@@ -7,7 +7,8 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from connections.fields import Flag, JsonObject, StrictSerializer, Text, TextToText
+from connections.expiry import FORECASTS, forecast
+from connections.fields import Flag, JsonObject, Moment, StrictSerializer, Text, TextToText
 from connections.models import ConnectionStatus, IntegrationConnection
 
 # A deleted connection is not shown.
@@ -45,6 +46,9 @@ class Connection(serializers.ModelSerializer[IntegrationConnection]):
     enabled_capabilities = Capabilities()
     metadata_tags = TextToText(help_text="Free labels, text to text.")
     settings = JsonObject(help_text="Validated by the provider's settings_schema.")
+    credential_state = serializers.SerializerMethodField(
+        help_text="expiring from 14 days before the end; unknown where nobody told when that is."
+    )
     unsigned_waiver = serializers.SerializerMethodField(
         help_text="Set where somebody accepted unsigned deliveries; null: they are refused."
     )
@@ -68,11 +72,17 @@ class Connection(serializers.ModelSerializer[IntegrationConnection]):
             "last_error",
             "last_error_at",
             "consecutive_failures",
+            "credential_expires_at",
+            "credential_state",
             "unsigned_waiver",
             "created_at",
             "updated_at",
         )
         read_only_fields = fields
+
+    @extend_schema_field(serializers.ChoiceField(choices=FORECASTS))
+    def get_credential_state(self, row: IntegrationConnection) -> str:
+        return forecast(row).value
 
     @extend_schema_field(Waiver(allow_null=True))
     def get_unsigned_waiver(self, row: IntegrationConnection) -> dict[str, Any] | None:
@@ -99,6 +109,9 @@ class ConnectionCreate(StrictSerializer):
     metadata_tags = TextToText(required=False, help_text="Up to 50 labels, text to text.")
     settings = JsonObject(required=False, help_text="What the provider's settings_schema describes.")
     api_version = Text(max_length=50, required=False, help_text="Default: the provider's newest.")
+    credential_expires_at = Moment(
+        required=False, allow_null=True, help_text="When the credential ends, where the provider does not tell."
+    )
 
 
 class ConnectionUpdate(StrictSerializer):
@@ -113,3 +126,6 @@ class ConnectionUpdate(StrictSerializer):
     enabled_capabilities = Capabilities(required=False)
     metadata_tags = TextToText(required=False)
     settings = JsonObject(required=False)
+    credential_expires_at = Moment(
+        required=False, allow_null=True, help_text="When the credential ends, where the provider does not tell."
+    )

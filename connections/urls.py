@@ -1,7 +1,9 @@
 from django.urls import path
 
 from connections.incident_views import IncidentViewSet
-from connections.views import ConnectionViewSet, OAuthAuthorize, OAuthCallback, WaiverViewSet
+from connections.oauth_views import OAuthAuthorize, OAuthCallback
+from connections.verification_views import VerificationViewSet
+from connections.views import ConnectionViewSet, WaiverViewSet
 
 urlpatterns = [
     path("v1/integrations/connections", ConnectionViewSet.as_view({"get": "list", "post": "create"})),
@@ -9,8 +11,12 @@ urlpatterns = [
         "v1/integrations/connections/<uuid:connection_id>",
         ConnectionViewSet.as_view({"get": "retrieve", "patch": "partial_update", "delete": "destroy"}),
     ),
-    path("v1/integrations/connections/<uuid:connection_id>/verify", ConnectionViewSet.as_view({"post": "verify"})),
-    path("v1/integrations/connections/<uuid:connection_id>/rotate", ConnectionViewSet.as_view({"post": "rotate"})),
+    path("v1/integrations/connections/<uuid:connection_id>/verify", VerificationViewSet.as_view({"post": "verify"})),
+    path("v1/integrations/connections/<uuid:connection_id>/rotate", VerificationViewSet.as_view({"post": "rotate"})),
+    path(
+        "v1/integrations/connections/<uuid:connection_id>/verifications",
+        VerificationViewSet.as_view({"get": "list"}),
+    ),
     path(
         "v1/integrations/connections/<uuid:connection_id>/waiver",
         WaiverViewSet.as_view({"post": "create", "delete": "destroy"}),

@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import django_filters
-from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from connections import services
 from connections.api import ProviderFilter, StrictFilters, TenantViewSet, actor_of, principal_of, validated
-from connections.errors import ServiceError
 from connections.models import IntegrationConnection
 from connections.serializers import (
     PRESENT_STATUSES,
@@ -93,27 +91,6 @@ class ConnectionViewSet(TenantViewSet):
         services.delete_connection(self.connection(), actor=actor_of(request))
         return Response(status=204)
 
-    @extend_schema(
-        summary="Verify a connection",
-        description="One real call to the provider; the connection becomes active, or error with last_error set.",
-        operation_id="connections_verify",
-        request=None,
-        responses={200: Connection},
-    )
-    def verify(self, request: Request, connection_id: Any) -> Response:
-        return Response(Connection(services.verify_connection(self.connection(), actor=actor_of(request))).data)
-
-    @extend_schema(
-        summary="Replace the credential",
-        description="Not offered by this version yet.",
-        operation_id="connections_rotate",
-        request=None,
-        responses={501: OpenApiResponse(description="Not offered by this version.")},
-    )
-    def rotate(self, request: Request, connection_id: Any) -> Response:
-        self.connection()
-        raise _not_offered("Replacing a credential")
-
 
 @extend_schema(tags=["Connections"])
 class WaiverViewSet(TenantViewSet):
@@ -146,35 +123,3 @@ class WaiverViewSet(TenantViewSet):
     def destroy(self, request: Request, connection_id: Any) -> Response:
         services.withdraw_waiver(self.connection(), actor=actor_of(request))
         return Response(status=204)
-
-
-class OAuthAuthorize(APIView):
-    @extend_schema(
-        tags=["OAuth"],
-        summary="Start the OAuth authorisation",
-        description="Not offered by this version yet.",
-        operation_id="oauth_authorize",
-        responses={501: OpenApiResponse(description="Not offered by this version.")},
-    )
-    def get(self, request: Request, provider_id: str) -> Response:
-        raise _not_offered("OAuth")
-
-
-class OAuthCallback(APIView):
-    # The provider sends a person's browser here, which has no bearer token.
-    authentication_classes = ()
-    permission_classes = ()
-
-    @extend_schema(
-        tags=["OAuth"],
-        summary="Finish the OAuth authorisation",
-        description="Not offered by this version yet.",
-        operation_id="oauth_callback",
-        responses={501: OpenApiResponse(description="Not offered by this version.")},
-    )
-    def get(self, request: Request) -> Response:
-        raise _not_offered("OAuth")
-
-
-def _not_offered(what: str) -> ServiceError:
-    return ServiceError("NOT_IMPLEMENTED", f"{what} is not offered by this version.", status=501)

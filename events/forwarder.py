@@ -14,7 +14,9 @@ import orjson
 import requests
 from django.conf import settings
 
-from connections.platform import platform_headers, platform_session
+from connections.exchange import platform_session
+from connections.platform import platform_headers
+from connections.secret_store import SecretsUnreachable
 from events.envelope import SCHEMA_VERSION
 from events.mapping import Sealed
 from providers.answers import AnswerTooLarge, read_body
@@ -152,6 +154,8 @@ class Pm3Forwarder:
             raise ForwardingFailed(
                 "UNREADABLE", "The ingestion service's answer is too large.", retryable=True
             ) from None
+        except SecretsUnreachable as error:
+            raise ForwardingFailed("TOKEN_UNREACHABLE", str(error), retryable=True) from None
         except requests.RequestException as error:
             raise ForwardingFailed(
                 "UNREACHABLE", f"The ingestion service does not answer ({type(error).__name__}).", retryable=True

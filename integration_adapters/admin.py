@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.safestring import SafeString
 
-from connections.admin import ConnectionAdmin, HistoryInline, IncidentInline
+from connections.admin import ConnectionAdmin, HistoryInline, IncidentInline, VerificationInline
 from connections.models import ConnectionStatus, IntegrationConnection
 from events.gap_admin import GapInline
 from events.ledger import ledger
@@ -37,7 +37,7 @@ class ConnectionConsole(ConnectionAdmin):
 
     inlines = (  # type: ignore[assignment]
         *(RegistrationInline, GapInline, CursorInline),
-        *(BackfillInline, IncidentInline, HistoryInline),
+        *(BackfillInline, IncidentInline, VerificationInline, HistoryInline),
     )
     actions = ("verify", "poll", "suspend", "resume")
     actions_row = ("verify", "poll", "suspend", "resume")
@@ -47,7 +47,11 @@ class ConnectionConsole(ConnectionAdmin):
         {
             "title": "More",
             "icon": "more_horiz",
-            "items": ["suspend", "resume", "add_webhook", "backfill", "waive", "withdraw", "remove"],
+            "items": [
+                *("replace_credential", "authorise", "suspend", "resume", "add_webhook", "backfill"),
+                *("waive", "withdraw"),
+                *("hold_breaker_open", "hold_breaker_closed", "reset_breaker", "remove"),
+            ],
         },
     )
 

@@ -10,12 +10,6 @@ from django.core.checks import CheckMessage, Error, register
 from django.core.checks import Warning as Caution
 from django.core.management.base import BaseCommand, SystemCheckError
 
-# Neighbours this version has no client for, and what is done instead.
-NOT_SERVED = {
-    "KMS_SERVICE_URL": "secrets are kept encrypted in the database",
-    "ERIS_SERVICE_URL": "operations are recorded in the history of connections",
-}
-
 
 @register()
 def check_identity(**_kwargs: Any) -> list[CheckMessage]:
@@ -28,16 +22,6 @@ def check_identity(**_kwargs: Any) -> list[CheckMessage]:
     elif settings.IAM_MODE == "introspect" and not settings.IAM_SERVICE_URL:
         problem = "IAM_MODE=introspect needs IAM_SERVICE_URL."
     return [Error(problem, id="integration_adapters.E001")] if problem else []
-
-
-@register()
-def check_neighbours(**_kwargs: Any) -> list[CheckMessage]:
-    """integration_adapters.E002: a neighbour is named that nothing would ever be sent to."""
-    return [
-        Error(f"{name} is set, but this version does not call it: {instead}.", id="integration_adapters.E002")
-        for name, instead in NOT_SERVED.items()
-        if getattr(settings, name)
-    ]
 
 
 @register(deploy=True)

@@ -10,6 +10,7 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor
 
+from providers.known_secrets import hidden
 from providers.redaction import redact
 
 # The token in a webhook's path opens the door, so paths are cut before it, whoever logs them.
@@ -17,7 +18,10 @@ _DOOR = re.compile(r"(/integrations/webhooks/[^/\s]+/)[^/\s\"'?]+")
 
 
 class Redaction:
-    """Processor: strips secrets, door tokens and by policy e-mail addresses from every value of a line."""
+    """Processor: strips secrets, door tokens and by policy e-mail addresses from every value of a line.
+
+    Secrets by name, by shape, and those this thread has handled, whatever they look like.
+    """
 
     def __init__(self, *, emails: bool) -> None:
         self._emails = emails
@@ -72,6 +76,8 @@ def configure_logging(*, console: bool, level: str, redact_emails: bool) -> dict
             "django.server": {"handlers": [], "propagate": True, "level": level},
             # Refused requests are counted and logged by the middleware; only faults are news here.
             "django.request": {"level": logging.getLevelName(logging.ERROR)},
+            # Its debug lines show all that a page was given, also what is shown to one person once.
+            "django.template": {"level": logging.getLevelName(logging.INFO)},
         },
     }
 
@@ -91,7 +97,7 @@ def _plain(value: Any) -> Any:
 
 def _without_tokens(value: Any) -> Any:
     if isinstance(value, str):
-        return _DOOR.sub(r"\1[redacted]", value)
+        return hidden(_DOOR.sub(r"\1[redacted]", value))
     if isinstance(value, dict):
         return {key: _without_tokens(item) for key, item in value.items()}
     return [_without_tokens(item) for item in value] if isinstance(value, list) else value

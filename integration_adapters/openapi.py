@@ -48,6 +48,7 @@ _REASONS = {
     "409": "The object's state does not allow this now.",
     "413": "The body is too large.",
     "415": "The body is not JSON.",
+    "422": "Understood, but it cannot be done like this; details say what is wrong.",
     "429": "Too many requests; Retry-After says when to come back.",
     "500": "Something failed on our side.",
     "501": "Not offered by this version.",
@@ -83,7 +84,8 @@ def complete(result: dict[str, Any], **_context: Any) -> dict[str, Any]:
 
 def _add_errors(path: str, method: str, operation: dict[str, Any]) -> None:
     responses = operation["responses"]
-    codes = {code for code in responses if code >= "400" and "content" not in responses[code]} | {"500"}
+    json = "application/json"
+    codes = {code for code in responses if code >= "400" and json not in responses[code].get("content", ())} | {"500"}
     if operation.get("security"):
         codes |= {"401", "403", "503"}
     if "{" in path:
@@ -95,7 +97,10 @@ def _add_errors(path: str, method: str, operation: dict[str, Any]) -> None:
     if method != "get" and path.startswith("/v1/"):
         codes.add("409")
     for code in codes:
-        responses[code] = _error(code)
+        error = _error(code)
+        # A browser may be told the same on a page.
+        error["content"] |= responses.get(code, {}).get("content", {})
+        responses[code] = error
     operation["responses"] = dict(sorted(responses.items()))
 
 

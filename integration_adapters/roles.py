@@ -13,6 +13,7 @@ VIEWED = (
     "providers.integrationprovider",
     "connections.integrationconnection",
     "connections.connectionhistory",
+    "connections.connectionverification",
     "connections.incident",
     "connections.oauthclient",
     "connections.oauthauthorisation",

@@ -35,6 +35,7 @@ ENTRIES = (
     ),
     Entry("Settle hooks", "webhooks.settle_hooks", 30, 60, "Tells providers what they could not be told at once."),
     Entry("Send incidents", "connections.send_incidents", 5, 10, "Tells the alerting service what it does not know."),
+    Entry("Renew access tokens", "connections.renew_tokens", 30, 30, "Replaces those that are about to end."),
     Entry("Settle incidents", "polling.settle_incidents", 60, 60, "Ends incidents of polling that are over."),
     Entry("Look at expiries", "connections.look_at_expiries", 900, 900, "Tells of credentials that end soon."),
     Entry(

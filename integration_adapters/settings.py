@@ -230,6 +230,10 @@ SPECTACULAR_SETTINGS = {
         "GapRepair": "events.gap_models.GapRepair",
         "GapStatus": "events.gap_models.GapStatus",
         "ActionStatus": "actions.models.ActionStatus",
+        "BreakerState": "connections.breaker_models.BreakerState",
+        "CredentialForecast": "connections.expiry.FORECASTS",
+        "OneEffect": "actions.serializers.MEANS",
+        "VerificationOutcome": "connections.verification_models.VerificationOutcome",
         "BackfillStatus": "polling.models.BackfillStatus",
         "BackfillPurpose": "polling.models.BackfillPurpose",
         "IncidentSeverity": "connections.models.IncidentSeverity",
@@ -290,6 +294,8 @@ CONNECTION_LEAVERS = ["webhooks.provider_hooks.leave_provider"]
 CONNECTION_CLOSERS = ["webhooks.registrations.close_all"]
 # Asked at the end of a verification whether deliveries arrive.
 WEBHOOK_LOOP = "webhooks.loop.webhook_loop"
+# Asked for the health of a connection: how its actions ended.
+ACTION_COUNTS = "actions.figures.action_counts"
 
 # Webhooks
 WEBHOOK_TIMESTAMP_TOLERANCE_SECONDS: int = env.int("WEBHOOK_TIMESTAMP_TOLERANCE_SECONDS", 300)

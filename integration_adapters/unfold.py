@@ -71,6 +71,7 @@ UNFOLD: dict[str, Any] = {
                     _item("Polling cursors", "sync", "polling.pollingcursor"),
                     _item("Backfills", "history_toggle_off", "polling.backfill"),
                     _item("Providers", "category", "providers.integrationprovider"),
+                    _item("OAuth clients", "passkey", "connections.oauthclient"),
                 ],
             },
             {
@@ -78,6 +79,7 @@ UNFOLD: dict[str, Any] = {
                 "separator": True,
                 "items": [
                     _item("Incidents", "notification_important", "connections.incident"),
+                    _item("Circuit breakers", "electric_bolt", "connections.connectionbreaker"),
                     _item("Events", "bolt", "events.adapterevent"),
                     _item("Rejected deliveries", "block", "webhooks.rejecteddelivery"),
                     _item("Quarantine", "inventory_2", "webhooks.quarantineddelivery"),
@@ -89,6 +91,8 @@ UNFOLD: dict[str, Any] = {
                     _item("Failed deliveries", "error", "events.deliveryattempt"),
                     _item("Replays", "replay", "events.replay"),
                     _item("Actions", "outbound", "actions.normalisedaction"),
+                    _item("Receipts", "verified_user", "connections.receipt"),
+                    _item("Authorisations", "login", "connections.oauthauthorisation"),
                     _item("Connection history", "history", "connections.connectionhistory"),
                     _item("Staff log", "receipt_long", "admin.logentry"),
                 ],

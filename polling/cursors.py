@@ -33,11 +33,9 @@ Part = tuple[str, str]
 
 def parts_of(adapter: Adapter, settings: Mapping[str, Any]) -> set[Part]:
     """Stream and partition of everything to be read: the streams named in ``streams``, else the adapter's default."""
-    chosen = settings.get("streams")
     return {
         (stream.name, partition)
-        for stream in adapter.streams
-        if (stream.name in chosen if isinstance(chosen, list) else stream.enabled_by_default)
+        for stream in adapter.streams_in_use(settings)
         for partition in stream.partitions(settings)
     }
 

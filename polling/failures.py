@@ -8,7 +8,8 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from connections import history
-from connections.models import ConnectionStatus, IntegrationConnection, record_failure
+from connections.health import call_failed
+from connections.models import ConnectionStatus, IntegrationConnection
 from polling import intervals, outages, reading
 from polling.lease import from_now
 from polling.models import UNFINISHED, Backfill, PollingCursor
@@ -32,7 +33,7 @@ def note(connection: IntegrationConnection, error: ProviderError, cursor: Pollin
 
     ``cursor`` is the row as it was before the run that failed, if it was one of live polling.
     """
-    record_failure(connection.pk, timezone.now(), str(error))
+    call_failed(connection, error, actor=ACTOR)
     if isinstance(error, RateLimited):
         _pause_credential(connection, error.retry_after_seconds or UNTOLD_PAUSE_SECONDS)
     if isinstance(error, Unreachable) and cursor is not None:

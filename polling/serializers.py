@@ -6,6 +6,8 @@ from typing import Any
 
 from rest_framework import serializers
 
+from connections.expiry import FORECASTS
+from connections.models import BreakerState, VerificationOutcome
 from connections.serializers import PRESENT_STATUSES
 from events.models import DeliveryStatus
 from polling.backfill_serializers import BackfillState
@@ -97,19 +99,73 @@ class EventCounts(serializers.Serializer[Any]):
         return {**super().get_fields(), **counted}
 
 
+class ActionCounts(serializers.Serializer[Any]):
+    """The connection's actions by status, as long as they are kept."""
+
+    pending = serializers.IntegerField(min_value=0)
+    processing = serializers.IntegerField(min_value=0)
+    completed = serializers.IntegerField(min_value=0)
+    failed = serializers.IntegerField(min_value=0)
+    needs_review = serializers.IntegerField(min_value=0)
+
+
+class ErrorCounts(serializers.Serializer[Any]):
+    """How much of the connection fails."""
+
+    consecutive_failures = serializers.IntegerField(min_value=0, help_text="Failed calls since the last success.")
+    consecutive_refusals = serializers.IntegerField(
+        min_value=0, help_text="Calls among them at which the credential itself was refused; with three it is an error."
+    )
+    failures_total = serializers.IntegerField(min_value=0, help_text="Failed calls of all time.")
+    streams_failing = serializers.IntegerField(min_value=0, help_text="Streams whose last run failed.")
+    events_failed = serializers.IntegerField(min_value=0, help_text="Events whose delivery failed and is tried again.")
+    events_dead = serializers.IntegerField(min_value=0, help_text="Events that are not tried again.")
+
+
+class CredentialState(serializers.Serializer[Any]):
+    """How far off the end of the credential is."""
+
+    state = serializers.ChoiceField(choices=FORECASTS)
+    expires_at = serializers.DateTimeField(allow_null=True)
+
+
+class LastVerification(serializers.Serializer[Any]):
+    """How the last verification ended."""
+
+    outcome = serializers.ChoiceField(choices=VerificationOutcome.choices)
+    failed_step = serializers.CharField(allow_blank=True, help_text="The step that failed; empty: none.")
+    at = serializers.DateTimeField()
+
+
+class BreakerFigures(serializers.Serializer[Any]):
+    """The circuit breaker of the connection's actions."""
+
+    state = serializers.ChoiceField(choices=BreakerState.choices)
+    held = serializers.BooleanField(help_text="Whether a person holds it in this state.")
+    failures = serializers.IntegerField(min_value=0, help_text="Failures in a row that count.")
+    opened_at = serializers.DateTimeField(allow_null=True)
+    retry_after_seconds = serializers.FloatField(allow_null=True, help_text="When to ask again; null: calls go.")
+    last_error = serializers.CharField(allow_blank=True)
+
+
 class ConnectionHealth(serializers.Serializer[Any]):
     """Health of one connection, for the platform's own services."""
 
     connection_id = serializers.UUIDField()
     status = serializers.ChoiceField(choices=PRESENT_STATUSES)
     last_verified_at = serializers.DateTimeField(allow_null=True)
-    last_success_at = serializers.DateTimeField(allow_null=True)
+    last_success_at = serializers.DateTimeField(allow_null=True, help_text="Last call to the provider that worked.")
+    last_webhook_at = serializers.DateTimeField(allow_null=True, help_text="Last verified webhook, to the minute.")
     last_error = serializers.CharField(allow_blank=True)
     last_error_at = serializers.DateTimeField(allow_null=True)
     consecutive_failures = serializers.IntegerField(min_value=0)
+    error_counts = ErrorCounts()
+    credential = CredentialState()
+    verification = LastVerification(allow_null=True, help_text="null: it was never verified by a call.")
     lag_seconds = serializers.FloatField(min_value=0, help_text="Age of the oldest event not delivered yet; 0 if none.")
     backlog = serializers.IntegerField(min_value=0, help_text="Events not delivered yet.")
     events = EventCounts()
-    breaker = serializers.DictField(allow_null=True, help_text="State of the circuit breaker; null: none is kept yet.")
+    actions = ActionCounts()
+    breaker = BreakerFigures()
     rate_limit = QuotaFigures(many=True, help_text="The provider's quotas; empty: none is known.")
     streams = StreamStatus(many=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -12,6 +13,7 @@ from django.utils import timezone
 
 from connections.models import IntegrationConnection
 from connections.quota_state import quota_state
+from events.ledger import Ledger
 from events.models import UNDELIVERED, AdapterEvent
 from polling import reading
 from polling.backfill_status import backfill_status
@@ -36,6 +38,20 @@ def polling_status(connection: IntegrationConnection) -> dict[str, Any]:
         "backfills": [backfill_status(backfill, now) for backfill in backfills[:BACKFILLS_SHOWN]],
         "delivery": delivery_status(connection, now),
         "quotas": [asdict(quota) for quota in quota_state(connection)],
+    }
+
+
+def errors_of(
+    connection: IntegrationConnection, events: Ledger, streams: Sequence[Mapping[str, Any]]
+) -> dict[str, int]:
+    """How much of the connection fails, on the way to its provider and onward."""
+    return {
+        "consecutive_failures": connection.consecutive_failures,
+        "consecutive_refusals": connection.consecutive_refusals,
+        "failures_total": connection.failures_total,
+        "streams_failing": sum(bool(stream["active"] and stream["consecutive_failures"]) for stream in streams),
+        "events_failed": events.failed,
+        "events_dead": events.dead,
     }
 
 

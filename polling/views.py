@@ -5,16 +5,22 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from django.conf import settings
+from django.utils.module_loading import import_string
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from connections import breaker
 from connections.api import TenantViewSet, actor_of, principal_of
+from connections.expiry import forecast
 from connections.models import IntegrationConnection
 from connections.tenancy import IsService
+from connections.verification import last_told
 from events.ledger import ledger
 from polling.serializers import ConnectionHealth, PollAsked, PollingStatus
 from polling.services import PollingService, poll_now
+from polling.status import errors_of
 
 
 @extend_schema(tags=["Polling"])
@@ -51,17 +57,25 @@ class HealthViewSet(TenantViewSet):
     serializer_class = ConnectionHealth
     permission_classes = (IsService,)
 
-    @extend_schema(summary="Read the health of a connection", operation_id="connection_health")
+    @extend_schema(
+        summary="Read the health of a connection",
+        description="Last success, error counts, circuit breaker, rate limits and lag, as they are now.",
+        operation_id="connection_health",
+    )
     def retrieve(self, request: Request, connection_id: Any) -> Response:
         connection = self.connection()
         counts = ledger(connection.pk)
         polling = PollingService().get_polling_status(connection.pk, connection.tenant_id)
         health = {
             **{name: getattr(connection, name) for name in _OWN_FACTS},
+            "error_counts": errors_of(connection, counts, polling["streams"]),
+            "credential": {"state": forecast(connection).value, "expires_at": connection.credential_expires_at},
+            "verification": last_told(connection),
             "lag_seconds": polling["delivery"]["oldest_waits_seconds"],
             "backlog": counts.pending + counts.failed,
             "events": asdict(counts),
-            "breaker": None,
+            "actions": import_string(settings.ACTION_COUNTS)(connection),
+            "breaker": asdict(breaker.state_of(connection)),
             "rate_limit": polling["quotas"],
             "streams": polling["streams"],
         }
@@ -73,6 +87,7 @@ _OWN_FACTS = (
     "status",
     "last_verified_at",
     "last_success_at",
+    "last_webhook_at",
     "last_error",
     "last_error_at",
     "consecutive_failures",

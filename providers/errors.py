@@ -2,11 +2,14 @@
 
 | class            | category   | retried | typical cause                             |
 |------------------|------------|---------|-------------------------------------------|
-| AuthFailed       | auth       | no      | 401, revoked token, missing scope         |
+| AuthFailed       | auth       | no      | 401, revoked token, 403                   |
+| GrantEnded       | auth       | no      | a refresh token that is dead              |
+| LacksAccess      | auth       | no      | a missing scope, told apart from the rest |
 | Rejected         | client     | no      | other 4xx: our request is wrong for them  |
 | StaleMark        | client     | yes     | a page token they gave and forgot         |
 | RateLimited      | rate_limit | yes     | 429, or 403 that says so                  |
 | QuotaSpent       | budget     | yes     | our own ledger of their quota: not sent   |
+| CredentialAway   | budget     | yes     | where secrets are kept cannot be asked    |
 | ProviderFault    | server     | yes     | 5xx, 408, an answer we cannot read        |
 | Unreachable      | network    | yes     | DNS, connect, TLS, time-out               |
 | OutOfTime        | network    | yes     | the time we allowed ourselves is over     |
@@ -46,6 +49,19 @@ class AuthFailed(ProviderError):
 
     category = "auth"
 
+    @property
+    def of_the_credential(self) -> bool:
+        """Whether the credential itself is not accepted (401 and its like), not just this use of it (403)."""
+        return self.status != 403 and not isinstance(self, LacksAccess)
+
+
+class GrantEnded(AuthFailed):
+    """The authorisation is over: no token comes of it any more, and only a person can give a new one."""
+
+
+class LacksAccess(AuthFailed):
+    """The credential is good, but may not do this: a scope, a role or a place is missing."""
+
 
 class Rejected(ProviderError):
     """The provider understood and refused the request."""
@@ -78,6 +94,10 @@ class QuotaSpent(ProviderError):
 
     category = "budget"
     retryable = True
+
+
+class CredentialAway(QuotaSpent):
+    """Not sent: the credential cannot be read just now. That says nothing of the credential or of the provider."""
 
 
 class ProviderFault(ProviderError):

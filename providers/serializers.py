@@ -48,9 +48,19 @@ class ProviderAction(serializers.Serializer[Any]):
     notes = serializers.CharField()
 
 
+class ProviderOAuth(serializers.Serializer[Any]):
+    """How access is granted at the provider's own page."""
+
+    scopes = serializers.ListField(
+        child=serializers.CharField(), help_text="What is asked for unless the request or the operator says otherwise."
+    )
+    pkce = serializers.BooleanField(help_text="Whether the code is bound to the request by PKCE (RFC 7636).")
+
+
 class ProviderDetail(Provider):
     """A provider with what a connection to it is made of."""
 
+    oauth = serializers.SerializerMethodField(help_text="Null where connections are made with a credential only.")
     settings_schema = serializers.SerializerMethodField()
     credential_schema = serializers.SerializerMethodField()
     webhook_schemes = serializers.SerializerMethodField()
@@ -63,6 +73,7 @@ class ProviderDetail(Provider):
             *Provider.Meta.fields,
             "settings_schema",
             "credential_schema",
+            "oauth",
             "webhook_schemes",
             "webhook_events",
             "streams",
@@ -77,6 +88,11 @@ class ProviderDetail(Provider):
     @extend_schema_field({"type": "object", "description": "JSON Schema (2020-12) of the credential object."})
     def get_credential_schema(self, row: IntegrationProvider) -> dict[str, Any]:
         return registry.get(row.pk).credential_schema
+
+    @extend_schema_field(ProviderOAuth(allow_null=True))
+    def get_oauth(self, row: IntegrationProvider) -> dict[str, Any] | None:
+        oauth = registry.get(row.pk).oauth
+        return dict(ProviderOAuth(oauth).data) if oauth is not None else None
 
     def get_webhook_schemes(self, row: IntegrationProvider) -> list[str]:
         webhook = registry.get(row.pk).webhook

@@ -22,6 +22,9 @@ from providers.document import parse_json
 from providers.errors import UnreadablePayload
 from providers.ledgers import DeliveryLedger, HookWatcher
 from providers.manifest import Manifest
+from providers.minting import TokenMinter
+from providers.oauth import OAuth2
+from providers.scopes import ScopeNeed
 from providers.verification import Scheme
 
 
@@ -255,11 +258,15 @@ class Identity:
 
     ``routes``: names under which deliveries to a shared door belong to this account. Only what the
     provider itself said may stand here: it decides whose events these are.
+    ``scopes``: what the credential is allowed, in the provider's words; ``None`` where it does not say.
+    ``expires_at``: when the credential ends, if the provider says; ``None``: not told, or never.
     """
 
     account: str
     details: Mapping[str, str] = field(default_factory=dict)
     routes: Sequence[str] = ()
+    scopes: Sequence[str] | None = None
+    expires_at: datetime | None = None
 
 
 class Adapter(ABC):
@@ -279,8 +286,16 @@ class Adapter(ABC):
     credential_schema: ClassVar[JSON]
     """JSON Schema of the credential object; every property is secret unless marked ``x-public``."""
 
+    oauth: ClassVar[OAuth2 | None] = None
+    """How access is granted by the provider's own page, where it has one (``providers.oauth``)."""
+    token_minters: ClassVar[Sequence[TokenMinter]] = ()
+    """Who turns credentials that are no access token into one (``providers.minting``)."""
+
     webhook: ClassVar[Webhook | None] = None
     streams: ClassVar[Sequence[Stream]] = ()
+    required_scopes: ClassVar[Mapping[str, Sequence[ScopeNeed]]] = {}
+    """What a credential must be allowed, by capability; under ``webhook`` for making hooks through the API. Only for
+    providers that tell what they granted (``Identity.scopes``)."""
     actions: ClassVar[Sequence[OutboundAction]] = ()
     """What can be asked of the provider, one for each canonical command it takes (``providers.actions``)."""
 
@@ -312,6 +327,13 @@ class Adapter(ABC):
             "polling": bool(cls.streams),
             "outbound_actions": bool(cls.actions),
         }
+
+    def streams_in_use(self, settings: Mapping[str, Any]) -> list[Stream]:
+        """The streams a connection with these settings reads: those named in ``streams``, else the default ones."""
+        chosen = settings.get("streams")
+        if isinstance(chosen, list):
+            return [stream for stream in self.streams if stream.name in chosen]
+        return [stream for stream in self.streams if stream.enabled_by_default]
 
     def stream(self, name: str) -> Stream:
         """The stream of that name; raises ``KeyError``."""

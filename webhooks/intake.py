@@ -16,7 +16,7 @@ from django.db import DatabaseError, DataError, InterfaceError, transaction
 
 from connections.errors import ServiceError
 from connections.models import IntegrationConnection
-from connections.secret_store import SecretUnavailable
+from connections.secret_store import SecretsUnreachable, SecretUnavailable
 from connections.services import authorisation_ended
 from events.models import Source
 from events.services import record, spend, tally
@@ -80,7 +80,7 @@ def _guarded(door: Door, request: WebhookRequest) -> WebhookResult:
         assert isinstance(door.scheme, KeySetScheme)  # noqa: S101 - no other scheme asks for published keys
         ask_for_newer(door.scheme.keys_url)
         return _fault(door, "keys_unavailable", request)
-    except SecretUnavailable:
+    except (SecretUnavailable, SecretsUnreachable):
         return _fault(door, "secret_unavailable", request)
     except (DatabaseError, InterfaceError) as error:
         log.error("webhook.fault", registration_id=str(door.registration.pk), error=type(error).__name__)

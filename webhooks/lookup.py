@@ -14,8 +14,10 @@ from django.utils import timezone
 
 from connections.lifecycle import TAKES_EVENTS
 from connections.models import IntegrationConnection
-from connections.secret_store import SecretUnavailable, is_generated, secret_store
+from connections.secret_port import REMEMBERED_SECONDS
+from connections.secret_store import SecretUnavailable, is_kept_here, secret_store
 from providers import registry
+from providers.known_secrets import remember
 from providers.registry import UnknownProvider
 from providers.spi import Adapter, Webhook
 from providers.verification import Scheme, UnsignedScheme
@@ -46,6 +48,8 @@ class Door:
         """Version and text of each secret that is valid now, current first. Raises ``SecretUnavailable``."""
         if self._secrets is None:
             self._secrets = self._read_secrets()
+        for _, secret, _ in self._secrets:
+            remember(secret.decode())
         now = timezone.now()
         return [(version, secret) for version, secret, until in self._secrets if until is None or until > now]
 
@@ -107,8 +111,10 @@ def _look_up(token_hash: bytes, known: _Remembered | None, now: float) -> Door |
         return None
     if len(_doors) >= _MAX_DOORS:
         _doors.clear()
-    # A secret that has a name of its operator's can change without any of these rows.
-    told = versions if is_generated(door.registration.secret_ref) else None
+    # A secret that is kept elsewhere, or has a name of its operator's, can change without any of these rows.
+    told = versions
+    if not is_kept_here(door.registration.secret_ref):
+        told, believed_until = None, min(believed_until, now + REMEMBERED_SECONDS)
     # Versions were asked for first: a row written in between is then read twice, never missed.
     _doors[token_hash] = _Remembered(door, told, believed_until)
     return door

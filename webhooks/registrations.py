@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import secrets as random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -18,7 +19,7 @@ from connections import history, validation
 from connections.errors import ServiceError
 from connections.models import ConnectionStatus, IntegrationConnection
 from connections.runtime import adapter_for
-from connections.secret_store import SecretUnavailable, is_generated, secret_store
+from connections.secret_store import SecretsUnreachable, SecretUnavailable, is_generated, keeping, secret_store
 from connections.tenancy import SHARED_TENANT
 from providers import registry
 from providers.registry import UnknownProvider
@@ -78,7 +79,7 @@ def create_registration(
     if isinstance(lock.scheme, UnsignedScheme) and not connection.waives_signatures:
         message = "Such deliveries prove nothing; the connection needs a waiver that says who accepts that and why."
         raise ServiceError("WAIVER_REQUIRED", message, {"scheme": lock.name}, status=409)
-    with transaction.atomic():
+    with _new_door(connection.provider_id, connection.tenant_id, lock) as door, transaction.atomic():
         # The connection's row is locked so that a deletion cannot pass between the check and the insert.
         owner = IntegrationConnection.objects.select_for_update().get(pk=connection.pk)
         if owner.status == ConnectionStatus.DELETED:
@@ -87,7 +88,7 @@ def create_registration(
         if open_doors.count() >= MAX_REGISTRATIONS:
             message = f"A connection has at most {MAX_REGISTRATIONS} webhook registrations."
             raise ServiceError("LIMIT_REACHED", message, status=409)
-        issued = _issue(connection.provider_id, owner, lock, events_subscribed)
+        issued = _issue(connection.provider_id, owner, lock, door, events_subscribed)
         detail = f"Registration {issued.registration.pk}, scheme {lock.name}."
         history.record(owner, "webhook_created", actor=actor, detail=detail)
     return issued
@@ -106,8 +107,8 @@ def create_shared_registration(
     lock = new_lock(webhook, SHARED_TENANT, scheme, secret=secret, secret_ref="")
     if isinstance(lock.scheme, UnsignedScheme):
         raise validation.invalid(validation.problem("/scheme", "must prove the sender at a shared door"))
-    with transaction.atomic():
-        issued = _issue(provider_id, None, lock, ())
+    with _new_door(provider_id, SHARED_TENANT, lock) as door:
+        issued = _issue(provider_id, None, lock, door, ())
     log.info("webhook.shared_created", registration_id=str(issued.registration.pk), actor=actor)
     return issued
 
@@ -120,24 +121,43 @@ def _check_events(webhook: Webhook, events_subscribed: Sequence[str]) -> None:
         raise validation.invalid(validation.problem("/events_subscribed", reason))
 
 
-def _issue(
-    provider_id: str, connection: IntegrationConnection | None, lock: Lock, events_subscribed: Sequence[str]
-) -> IssuedRegistration:
+@dataclass(frozen=True, slots=True)
+class _NewDoor:
+    """What has to be in the secret store before there is a row that refers to it."""
+
+    token_hash: bytes
+    url: str = field(repr=False)
+    url_ref: str
+    secret_ref: str
+
+
+@contextmanager
+def _new_door(provider_id: str, tenant_id: str, lock: Lock) -> Iterator[_NewDoor]:
     token = random.token_urlsafe(TOKEN_BYTES)
     url = f"{settings.PUBLIC_BASE_URL}/v1/integrations/webhooks/{provider_id}/{token}"
-    store, tenant_id = secret_store(), connection.tenant_id if connection is not None else SHARED_TENANT
+    with keeping(tenant_id, url, lock.secret) as (url_ref, own_ref):
+        yield _NewDoor(hashlib.sha256(token.encode()).digest(), url, url_ref, lock.secret_ref or own_ref)
+
+
+def _issue(
+    provider_id: str,
+    connection: IntegrationConnection | None,
+    lock: Lock,
+    door: _NewDoor,
+    events_subscribed: Sequence[str],
+) -> IssuedRegistration:
     registration = WebhookRegistration.objects.create(
-        tenant_id=tenant_id,
+        tenant_id=connection.tenant_id if connection is not None else SHARED_TENANT,
         provider_id=provider_id,
         connection=connection,
-        token_hash=hashlib.sha256(token.encode()).digest(),
-        url_ref=store.put(tenant_id, url),
+        token_hash=door.token_hash,
+        url_ref=door.url_ref,
         scheme=lock.name,
-        secret_ref=lock.secret_ref or (store.put(tenant_id, lock.secret) if lock.secret else ""),
+        secret_ref=door.secret_ref,
         secret_since=timezone.now(),
         events_subscribed=list(dict.fromkeys(events_subscribed)),
     )
-    return IssuedRegistration(registration, url, lock.secret)
+    return IssuedRegistration(registration, door.url, lock.secret)
 
 
 def rotate_secret(registration: WebhookRegistration, *, actor: str, secret: str = "") -> IssuedRegistration:
@@ -155,8 +175,8 @@ def rotate_secret(registration: WebhookRegistration, *, actor: str, secret: str 
         raise ServiceError("NOTHING_TO_ROTATE", "Deliveries to this door are not signed.", status=409)
     must_be_given = registration.scheme in webhook.secret_from_provider and not registration.provider_hooks
     issued = checked_secret(webhook.schemes[registration.scheme].secret_form, secret, must_be_given=must_be_given)
-    store, now = secret_store(), timezone.now()
-    with transaction.atomic():
+    now = timezone.now()
+    with keeping(registration.tenant_id, issued) as (new_ref,), transaction.atomic():
         row = locked(registration)
         require_hooks_free(row)
         if row.is_untold:
@@ -170,7 +190,7 @@ def rotate_secret(registration: WebhookRegistration, *, actor: str, secret: str 
             row.previous_secret_ref, row.previous_secret_version = row.secret_ref, row.secret_version
             row.previous_secret_until = now + timedelta(seconds=settings.WEBHOOK_SECRET_GRACE_SECONDS)
             row.previous_secret_used_at, row.secret_used_at = row.secret_used_at, None
-        row.secret_ref, row.secret_since = store.put(row.tenant_id, issued), now
+        row.secret_ref, row.secret_since = new_ref, now
         row.secret_version += 1
         row.hooks_told = None
         if row.provider_hooks:
@@ -238,12 +258,12 @@ def close_all(connection: IntegrationConnection, *, actor: str) -> None:
 
 
 def public_url(registration: WebhookRegistration) -> str:
-    """The whole URL, token included: for those who manage the connection. Empty once it is deleted."""
+    """The whole URL, token included: for those who manage the connection. Empty where it cannot be read."""
     if not registration.url_ref:
         return ""
     try:
         return secret_store().get(registration.tenant_id, registration.url_ref)
-    except SecretUnavailable:
+    except (SecretUnavailable, SecretsUnreachable):
         return ""
 
 

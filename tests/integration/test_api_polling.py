@@ -94,7 +94,7 @@ def test_health_tells_lag_backlog_and_where_everything_went() -> None:
     assert health["backlog"] == 2
     counts = {"pending": 1, "failed": 1, "dead": 1, "delivered": 1, "ignored": 0, "duplicate": 2, "received": 6}
     assert health["events"] == counts
-    assert health["breaker"] is None
+    assert (health["breaker"]["state"], health["breaker"]["retry_after_seconds"]) == ("closed", None)
     for quota in health["rate_limit"]:
         assert quota["remaining"] == quota["limit"], quota
         assert (quota["blocked_until"], quota["in_flight"]) == (None, 0)

@@ -12,11 +12,12 @@ from django.db import connection as database
 from django.db.models import F
 from django.db.models.functions import Now
 
-from connections import incident_outbox
+from connections import incident_outbox, outbox
 from connections.incident_alerts import AlertingService
-from connections.incident_outbox import LEASE_SECONDS, Sent, send_due
+from connections.incident_outbox import send_due
 from connections.incidents import CALM, CALM_LIMIT, Cause, resolve_incident
 from connections.models import Incident
+from connections.outbox import LEASE_SECONDS, Sent
 from connections.secret_store import secret_store
 from tests.factories import ACME, GLOBEX, make_connection
 from tests.incidents import later, only, trouble
@@ -355,7 +356,7 @@ def test_what_a_run_has_no_time_for_is_left_for_the_next(
 ) -> None:
     for _ in range(3):
         trouble(make_connection())
-    monkeypatch.setattr(incident_outbox, "RUN_SECONDS", 0.0)
+    monkeypatch.setattr(outbox, "RUN_SECONDS", 0.0)
     assert send_due() == Sent(claimed=3, put_off=3)
     assert Incident.objects.filter(next_attempt_at__lte=Now(), attempts=0, lease_token=None).count() == 3
     monkeypatch.undo()

@@ -14,7 +14,6 @@ from connections.budget import EmbeddedBudget, budget
 from connections.budget_platform import PlatformBudget
 from connections.budget_port import Decision
 from connections.secret_store import secret_store
-from integration_adapters.checks import check_neighbours
 from integration_adapters.embedded import free_port
 from polling.models import PollingCursor, PollOutcome
 from tests.budget_service import BUDGETS, COSTS, RATES, BudgetStub, running_budget_service
@@ -54,7 +53,6 @@ def test_it_is_chosen_by_its_url(settings: Any) -> None:
     assert isinstance(budget(), EmbeddedBudget)
     settings.BUDGET_SERVICE_URL = "https://budget.example.com"
     assert isinstance(budget(), PlatformBudget)
-    assert check_neighbours() == []
 
 
 class TestAsking:

@@ -144,9 +144,7 @@ class TestState:
             )
         ]
         how = calling(connection)
-        gate = QuotaGate(
-            owner_of(connection, how.config, how.credential), how.adapter.manifest, connection, Traffic.POLL
-        )
+        gate = QuotaGate(owner_of(connection, how.config, how.identity), how.adapter.manifest, connection, Traffic.POLL)
         passage = gate.enter("GET", "/entries")
         assert (only(connection).remaining, only(connection).in_flight) == (1, 1)
         passage.answered(200, {}, limited=False)
@@ -184,7 +182,7 @@ class TestState:
         poll(connection)
         how = calling(connection)
         gate = QuotaGate(
-            owner_of(connection, how.config, how.credential), how.adapter.manifest, connection, Traffic.ACTION
+            owner_of(connection, how.config, how.identity), how.adapter.manifest, connection, Traffic.ACTION
         )
         for _ in range(2):
             gate.enter("GET", "/others").answered(200, {}, limited=False)

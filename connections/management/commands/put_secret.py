@@ -3,7 +3,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from connections.secret_store import is_generated, secret_store
+from connections.secret_store import SecretsUnreachable, is_generated, secret_store
 
 MAX_LENGTH = 100
 
@@ -26,7 +26,10 @@ class Command(BaseCommand):
             raise CommandError(f"--tenant needs 1 to {MAX_LENGTH} characters, --name at most as many.")
         if is_generated(name):
             raise CommandError("--name must not look like a generated reference.")
-        self.stdout.write(secret_store().put(tenant, value, name=name))
+        try:
+            self.stdout.write(secret_store().put(tenant, value, name=name))
+        except SecretsUnreachable as error:
+            raise CommandError(error.message) from None
 
 
 def _is_utf8(value: str) -> bool:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import requests
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from connections.secret_store import SecretUnavailable, secret_store
+from connections.secret_store import SecretsUnreachable, SecretUnavailable, secret_store
 from providers.verification import Scheme, sign
 from providers.verification.signing import CannotSign
 from webhooks.lookup import OPEN_REGISTRATIONS, Door, open_door
@@ -93,7 +93,7 @@ def _proof(scheme: Scheme, door: Door, body: bytes, delivery: str) -> dict[str, 
         return sign(scheme, body=body, secret=secret.encode(), identifier=delivery)
     except CannotSign as error:
         raise CommandError(f"{error} Have the provider send a test instead.") from None
-    except SecretUnavailable as error:
+    except (SecretUnavailable, SecretsUnreachable) as error:
         raise CommandError(f"The signing secret cannot be read: {error}") from None
 
 

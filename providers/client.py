@@ -21,7 +21,7 @@ from urllib3.util.retry import Retry
 from providers.addresses import PublicOnlyAdapter
 from providers.answers import AnswerTooLarge, PlainSession, read_body
 from providers.deadline import Deadline, timed_pools
-from providers.disclosure import shown_headers, told
+from providers.disclosure import proofs, shown_headers, told, without
 from providers.document import parse_json
 from providers.errors import (
     AuthFailed,
@@ -76,10 +76,10 @@ class ClientConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """A complete answer. ``headers`` has lower-case names."""
+    """A complete answer, without our own credential wherever it was repeated. ``headers`` has lower-case names."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)
     content: bytes = field(repr=False)
     url: str = ""
 
@@ -302,10 +302,12 @@ class ProviderClient:
                 stream=True,
                 **kwargs,
             ) as raw:
+                body = read_body(raw, max_bytes=MAX_RESPONSE_BYTES, seconds=self._at_most(ANSWER_TIMEOUT_SECONDS))
+                ours = proofs(self._session.headers)
                 return Response(
                     status=raw.status_code,
-                    headers={k.lower(): v for k, v in raw.headers.items()},
-                    content=read_body(raw, max_bytes=MAX_RESPONSE_BYTES, seconds=self._at_most(ANSWER_TIMEOUT_SECONDS)),
+                    headers={name.lower(): _without(value, ours) for name, value in raw.headers.items()},
+                    content=without(body, ours),
                     url=url,
                 )
         except AnswerTooLarge:
@@ -376,3 +378,7 @@ def _joined(base: str, reference: str) -> str:
         return urljoin(base, reference)
     except ValueError:
         raise ProviderFault("The provider points to an address that cannot be read.") from None
+
+
+def _without(value: str, secrets: Sequence[str]) -> str:
+    return without(value.encode("latin-1", "replace"), secrets).decode("latin-1")

@@ -1,15 +1,18 @@
-"""What may be shown of a call: headers without what proves who asks, a provider's words without our own secrets."""
+"""What may be known of a call: headers without what proves who asks, answers without our own secrets."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from urllib.parse import quote
 
 from providers.redaction import REDACTED, is_secret_key, redact_text
 
 MAX_TOLD = 300
 _SHORTEST_SECRET = 4
+_SHORTEST_IN_CONTENT = 12
 
 
 def shown_headers(headers: Mapping[str, str | bytes]) -> dict[str, str]:
@@ -27,6 +30,33 @@ def told(text: str, headers: Mapping[str, str | bytes]) -> str:
     for secret in sorted(set(_secrets(headers)), key=len, reverse=True):
         line = line.replace(secret, REDACTED)
     return redact_text(line)[:MAX_TOLD]
+
+
+def proofs(headers: Mapping[str, str | bytes]) -> list[str]:
+    """What the headers prove us by, in the forms it may be repeated in, the longest first.
+
+    A user's name beside a password is none, nor is what is short: it may be a word of a text.
+    """
+    found = set()
+    for name, value in headers.items():
+        if not _proves(name):
+            continue
+        scheme, _, rest = _text(value).partition(" ")
+        found.add(rest or scheme)
+        if scheme.lower() == "basic":
+            user, _, password = _decoded(rest).partition(":")
+            found.add(password or user)
+    secrets = [proof for proof in found if len(proof) >= _SHORTEST_IN_CONTENT]
+    forms = {form for proof in secrets for form in (proof, quote(proof, safe=""), json.dumps(proof)[1:-1])}
+    return sorted(forms, key=len, reverse=True)
+
+
+def without(content: bytes, secrets: Iterable[str]) -> bytes:
+    """A body without these, so that nothing that is made of it can repeat them."""
+    for secret in secrets:
+        if (written := secret.encode()) in content:
+            content = content.replace(written, REDACTED.encode())
+    return content
 
 
 def _proves(header: str) -> bool:

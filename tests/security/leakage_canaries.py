@@ -103,7 +103,7 @@ def keys() -> Iterator[tuple[str, Any]]:
         yield f"Redis under {key!r}", repr(readers[client.type(key)](key))
 
 
-def pages(rows_each: int = 2) -> Iterator[tuple[str, str]]:
+def pages(rows_each: int = 1) -> Iterator[tuple[str, str]]:
     """Every list of the admin that has rows, with pages and histories of some of them, as a superuser sees them."""
     user = get_user_model().objects.filter(username="root").first()
     user = user or get_user_model().objects.create_superuser("root", "root@example.com", "a-long-password-1")
@@ -123,7 +123,10 @@ def pages(rows_each: int = 2) -> Iterator[tuple[str, str]]:
 def search_everywhere(planted: dict[str, str], told: Iterable[tuple[str, Any]]) -> list[str]:
     """Where planted secrets are found: in what was told, in the tables, in Redis, in the admin."""
     searched = Searched(planted)
+    together: dict[str, list[bytes]] = {}
     for source in (told, pages(), tables(), keys()):
         for place, content in source:
-            searched.look(place, content)
+            together.setdefault(place, []).append(as_bytes(content))
+    for place, contents in together.items():
+        searched.look(place, b"\n".join(contents))
     return searched.found

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from integration_adapters.checks import NOT_SERVED, check_deployment, check_neighbours
+from integration_adapters.checks import check_deployment
 
 ROOT = Path(__file__).resolve().parents[2]
 CELERY = ("-m", "celery", "-A", "integration_adapters")
@@ -19,18 +19,6 @@ PROCESSES = {
     "worker": (*CELERY, "worker", "--pool", "solo", "--without-gossip", "--without-mingle"),
     "beat": (*CELERY, "beat", "--pidfile", ""),
 }
-
-
-def test_neighbours_are_embedded_unless_asked_for() -> None:
-    assert check_neighbours() == []
-
-
-@pytest.mark.parametrize("name", NOT_SERVED)
-def test_a_neighbour_that_is_not_called_cannot_be_asked_for(settings: Any, name: str) -> None:
-    setattr(settings, name, "https://neighbour.example.com")
-    (problem,) = check_neighbours()
-    assert problem.id == "integration_adapters.E002"
-    assert name in problem.msg
 
 
 @pytest.mark.parametrize(
@@ -52,13 +40,13 @@ def test_a_deployment_left_on_a_default_of_development_is_told(
 
 @pytest.mark.parametrize("process", PROCESSES)
 def test_no_process_starts_on_settings_a_check_refuses(process: str) -> None:
-    environment = {**os.environ, "KMS_SERVICE_URL": "https://kms.example.com"}
+    environment = {**os.environ, "KMS_SERVICE_URL": "kms.example.com"}
     command = [sys.executable, *PROCESSES[process]]
     started = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=60
     )
     assert started.returncode != 0
-    assert "integration_adapters.E002" in started.stderr
+    assert "connections.E006" in started.stderr
 
 
 def test_the_web_process_starts_on_sound_settings() -> None:

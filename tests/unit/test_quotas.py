@@ -76,9 +76,20 @@ def test_the_classes_are_named_most_urgent_first() -> None:
         ("linear", "POST", "/graphql", {"requests": ("", 1), "complexity": ("", 10_000)}),
         ("slack", "GET", "/api/conversations.history", {"tier 3": ("conversations.history", 1)}),
         ("slack", "GET", "/api/conversations.list", {"tier 2": ("conversations.list", 1)}),
-        ("slack", "POST", "/api/chat.postMessage", {"messages": ("chat.postMessage", 1)}),
+        (
+            "slack",
+            "POST",
+            "/api/chat.postMessage#C1",
+            {"messages": ("chat.postMessage", 1), "messages to a channel": ("C1", 1)},
+        ),
         ("slack", "POST", "/api/auth.test", {"special": ("auth.test", 1)}),
         ("msteams", "GET", "/v1.0/me", {"requests": ("", 1)}),
+        (
+            "msteams",
+            "POST",
+            "/v1.0/teams/t1/channels/19%3Ac1/messages",
+            {"requests": ("", 1), "a team": ("t1", 1), "a channel or chat": ("19%3Ac1", 1)},
+        ),
         ("standard_webhooks", "POST", "/anything", {}),
     ],
 )

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, ClassVar
 
-from providers.adapters.azure_devops import mapping
+from providers.adapters.azure_devops import entra, mapping
 from providers.adapters.azure_devops.polling import (
     BuildStream,
     ClosedPullRequestStream,
@@ -67,10 +67,12 @@ class AzureDevOpsAdapter(Adapter):
         "properties": {
             "token": {**_SECRET, "description": "Personal access token of one organisation."},
             "access_token": {**_SECRET, "description": "Access token of Microsoft Entra ID."},
+            **entra.PARTS,
         },
-        "oneOf": [{"required": ["token"]}, {"required": ["access_token"]}],
+        "oneOf": [{"required": ["token"]}, {"required": ["access_token"]}, {"required": [*entra.PARTS]}],
         "additionalProperties": False,
     }
+    token_minters = (entra.SERVICE_PRINCIPAL,)
 
     webhook = AzureDevOpsWebhook()
     streams = (WorkItemStream(), BuildStream(), OpenedPullRequestStream(), ClosedPullRequestStream(), PushStream())

@@ -49,9 +49,12 @@ class OtherLists:
     def add(self, repository: str, kind: str, row: JSON) -> None:
         self._rows.setdefault((repository, kind), []).append(row)
 
+    def rows(self, repository: str, kind: str) -> list[JSON]:
+        return list(self._rows.get((repository, kind), []))
+
     def handle(self, repository: str, kind: str, path: str, query: dict[str, str]) -> tuple[Any, dict[str, str]]:
         """The body and the headers of a page."""
-        rows = list(self._rows.get((repository, kind), []))
+        rows = self.rows(repository, kind)
         if kind != "actions/runs":
             return page_of(path, rows, query)
         wanted = query.get("status", "")

@@ -7,7 +7,6 @@ does not know where it is served.
 
 from __future__ import annotations
 
-import hashlib
 import random
 import re
 import uuid
@@ -30,10 +29,19 @@ from providers.adapters.github.simulated_lists import (
     review_comment,
     workflow_run,
 )
+from providers.adapters.github.simulated_rows import (
+    OWNER,
+    PEOPLE,
+    REPOSITORIES,
+    Records,
+    end,
+    repository_id,
+    text_of,
+    user_of,
+)
+from providers.adapters.github.simulated_writes import SimulatedWrites
 from providers.simulation import SimulatedAnswer, SimulatedDelivery
 
-REPOSITORIES = ("acme/web", "acme/api")
-PEOPLE = ("zoe", "ravi", "mina", "olaf")
 LABELS = ("bug", "docs", "security", "good first issue")
 SUBJECTS = ("Login page", "Export", "Search index", "Invoice mail", "Dark mode", "Backup", "Sign-up form")
 WORKFLOWS = ("ci", "lint", "release")
@@ -52,11 +60,11 @@ class Simulator(HooksAtWork):
     def __init__(self, *, seed: int, faults: bool) -> None:
         self._random = random.Random(seed)  # noqa: S311 (a reproducible world, not a secret)
         self._faults = faults
-        self._items: dict[str, dict[int, JSON]] = {name: {} for name in REPOSITORIES}
-        self._comments: dict[str, list[JSON]] = {name: [] for name in REPOSITORIES}
-        self._lists = OtherLists()
-        self._heads = {name: self._sha() for name in REPOSITORIES}
-        self._told = self._ids = self._used = 0
+        self.token_scopes, self.token_ends = "repo", ""
+        self.records = Records(self._sha, lambda: datetime.now(UTC))
+        self.lists = OtherLists()
+        self.writes = SimulatedWrites(self.records, self.lists)
+        self._told = self._used = 0
         self.hooks = SimulatedHooks(REPOSITORIES, set(MAPPED) - ONLY_FOR_APPS, lambda: datetime.now(UTC))
         now = datetime.now(UTC).replace(microsecond=0)
         for step in range(ITEMS_AT_START * len(REPOSITORIES)):
@@ -89,29 +97,37 @@ class Simulator(HooksAtWork):
         told = self.hooks.handle(method, path, query, headers, body)
         if told is not None:
             return SimulatedAnswer(told.status, {**self._quota(), **told.headers}, told.body)
+        written = self.writes.handle(method, path, query, body)
+        if written is not None:
+            return SimulatedAnswer(written.status, {**self._quota(), **written.headers}, written.body)
         if method != "GET":
             return self._answer(404, {"message": "Not Found"})
         if path == "/user":
-            owner = {"login": "acme-bot", "id": 900, "type": "User"}
-            return self._answer(200, owner, {"x-oauth-scopes": "repo", "etag": etag(owner)})
+            owner = user_of(OWNER)
+            ends = {"github-authentication-token-expiration": self.token_ends} if self.token_ends else {}
+            return self._answer(200, owner, {"x-oauth-scopes": self.token_scopes, **ends, "etag": etag(owner)})
         if (other := self._other(path, query, headers)) is not None:
             return other
         found = re.fullmatch(r"/repos/([\w.-]+/[\w.-]+)(/issues|/issues/comments|/issues/(\d+)/comments|)", path)
-        if found is None or found[1] not in self._items:
+        if found is None or found[1] not in self.records.items:
             return self._answer(404, {"message": "Not Found"})
         values = {name: given[-1] for name, given in query.items()}
         if found[2] == "/issues":
-            return self._list(path, list(self._items[found[1]].values()), values, headers)
+            return self._list(path, self.records.shown(self.records.items[found[1]].values()), values, headers)
         if found[2]:
-            comments = [c for c in self._comments[found[1]] if not found[3] or c["issue_url"].endswith(f"/{found[3]}")]
+            comments = self.records.shown(self.records.comments[found[1]])
+            if found[3]:
+                # Those of one issue come oldest first, and are sorted by nothing else.
+                comments = [comment for comment in comments if comment["issue_url"].endswith(f"/{found[3]}")]
+                values = {**values, "sort": "created", "direction": "asc"}
             return self._list(path, comments, values, headers)
         return self._answer(200, self._repository(found[1]))
 
     def _other(self, path: str, query: dict[str, list[str]], headers: dict[str, str]) -> SimulatedAnswer | None:
         found = re.fullmatch(r"/repos/([\w.-]+/[\w.-]+)/(pulls/comments|actions/runs|releases)", path)
-        if found is None or found[1] not in self._items:
+        if found is None or found[1] not in self.records.items:
             return None
-        body, extra = self._lists.handle(found[1], found[2], path, {name: given[-1] for name, given in query.items()})
+        body, extra = self.lists.handle(found[1], found[2], path, {name: given[-1] for name, given in query.items()})
         if headers.get("if-none-match") == extra["etag"]:
             return SimulatedAnswer(304, {**extra, **self._quota()})
         return self._answer(200, body, extra)
@@ -137,6 +153,9 @@ class Simulator(HooksAtWork):
 
     def _quota(self) -> dict[str, str]:
         return quota_headers(QUOTA, self._used, datetime.now(UTC))
+
+    def effects(self) -> list[str]:
+        return self.writes.effects
 
     # The world
 
@@ -166,7 +185,7 @@ class Simulator(HooksAtWork):
         # The clock is part of it: the same world started again tells of new happenings.
         delivery = uuid.uuid5(uuid.NAMESPACE_URL, f"{self._now.isoformat()}:{self._told}:{self._random.random()}")
         whole = {**body, "repository": self._repository(repository), "organization": {"login": "acme", "id": 10}}
-        whole["sender"] = _user(sender or self._random.choice(PEOPLE))
+        whole["sender"] = user_of(sender or self._random.choice(PEOPLE))
         headers = {
             "content-type": "application/json",
             "user-agent": "GitHub-Hookshot/51a3f2c",
@@ -174,79 +193,32 @@ class Simulator(HooksAtWork):
             "x-github-delivery": str(delivery),
             "x-github-hook-id": "480001",
             "x-github-hook-installation-target-type": "repository",
-            "x-github-hook-installation-target-id": str(_repository_id(repository)),
+            "x-github-hook-installation-target-id": str(repository_id(repository)),
         }
         return SimulatedDelivery(headers, orjson.dumps(whole))
 
     def _repository(self, name: str) -> JSON:
-        return repository_of(_repository_id(name), name, _text(self._now))
+        return repository_of(repository_id(name), name, text_of(self._now))
 
     def _sha(self) -> str:
         return f"{self._random.getrandbits(160):040x}"
 
-    def _next_id(self) -> int:
-        self._ids += 1
-        return 70_000 + self._ids
-
     def _create(self, repository: str, *, pull_request: bool) -> JSON:
-        number = len(self._items[repository]) + 1
-        page = f"https://github.com/{repository}/{'pull' if pull_request else 'issues'}/{number}"
-        item: JSON = {
-            "id": self._next_id(),
-            "node_id": f"{'PR' if pull_request else 'I'}_{_repository_id(repository)}_{number}",
-            "number": number,
-            "title": f"{self._random.choice(SUBJECTS)} {'improved' if pull_request else 'does not work'}",
-            "body": "It worked yesterday.",
-            "state": "open",
-            "state_reason": None,
-            "user": _user(self._random.choice(PEOPLE)),
-            "labels": [],
-            "assignees": [],
-            "milestone": None,
-            "comments": 0,
-            "html_url": page,
-            "repository_url": f"https://api.github.com/repos/{repository}",
-            "created_at": _text(self._now),
-            "updated_at": _text(self._now),
-            "closed_at": None,
-            "closed_by": None,
-        }
-        if pull_request:
-            item |= {"draft": False, "pull_request": {"html_url": page, "merged_at": None}}
-        self._items[repository][number] = item
-        return item
+        title = f"{self._random.choice(SUBJECTS)} {'improved' if pull_request else 'does not work'}"
+        author, row_id, body = self._random.choice(PEOPLE), self.records.next_id(), "It worked yesterday."
+        return self.records.create(repository, row_id, title, body, author, self._now, pull_request=pull_request)
 
     def _any_open(self, repository: str, *, pull_request: bool | None = None) -> JSON:
         wanted = [
             item
-            for item in self._items[repository].values()
+            for item in self.records.items[repository].values()
             if item["state"] == "open" and pull_request in (None, "pull_request" in item)
         ]
         return self._random.choice(wanted) if wanted else self._create(repository, pull_request=bool(pull_request))
 
-    def _pull(self, repository: str, item: JSON) -> JSON:
-        """The pull request behind an item: another id, and what the list leaves out."""
-        number = item["number"]
-        own = {"id": _repository_id(repository), "full_name": repository}
-        shared = ("number", "title", "body", "state", "user", "labels", "assignees", "milestone", "html_url", "draft")
-        times = ("created_at", "updated_at", "closed_at")
-        merged_at = item["pull_request"]["merged_at"]
-        # Stable for the head of one item, so that every delivery about it names the same commit.
-        sha = hashlib.sha256(f"{repository}#{number}".encode()).hexdigest()[:40]
-        return {
-            "id": item["id"] + 1_000_000,
-            "node_id": item["node_id"],
-            **{name: item[name] for name in (*shared, *times)},
-            "merged_at": merged_at,
-            "merged": bool(merged_at),
-            "merged_by": item["closed_by"] if merged_at else None,
-            "head": {"ref": f"feature-{number}", "sha": sha, "repo": own},
-            "base": {"ref": "main", "sha": self._heads[repository], "repo": own},
-        }
-
     def _told_item(self, repository: str, item: JSON, action: str, sender: str = "", **more: Any) -> SimulatedDelivery:
         if "pull_request" in item:
-            pull = self._pull(repository, item)
+            pull = self.records.pull(repository, item)
             body = {"action": action, "number": item["number"], "pull_request": pull, **more}
             return self._deliver(repository, "pull_request", body, sender)
         return self._deliver(repository, "issues", {"action": action, "issue": dict(item), **more}, sender)
@@ -259,54 +231,38 @@ class Simulator(HooksAtWork):
         item = self._any_open(repository)
         label = {"name": self._random.choice(LABELS), "color": "d73a4a"}
         item["labels"] = [kept for kept in item["labels"] if kept["name"] != label["name"]] + [label]
-        item["updated_at"] = _text(self._now)
+        item["updated_at"] = text_of(self._now)
         return [self._told_item(repository, item, "labeled", label=label)]
 
     def _comment(self, repository: str) -> list[SimulatedDelivery]:
         item, author = self._any_open(repository), self._random.choice(PEOPLE)
-        item["comments"] += 1
-        item["updated_at"] = _text(self._now)
-        comment_id = self._next_id()
-        comment = {
-            "id": comment_id,
-            "node_id": f"IC_{comment_id}",
-            "body": "I see it too.",
-            "user": _user(author),
-            "html_url": f"{item['html_url']}#issuecomment-{comment_id}",
-            "issue_url": f"{item['repository_url']}/issues/{item['number']}",
-            "created_at": _text(self._now),
-            "updated_at": _text(self._now),
-        }
-        self._comments[repository].append(comment)
+        row_id = self.records.next_id()
+        comment = self.records.comment(repository, item, row_id, "I see it too.", author, self._now)
         body = {"action": "created", "issue": dict(item), "comment": comment}
         return [self._deliver(repository, "issue_comment", body, author)]
 
-    def _end(self, item: JSON, sender: str) -> None:
-        moment = _text(self._now)
-        item |= {"state": "closed", "closed_at": moment, "updated_at": moment, "closed_by": _user(sender)}
-
     def _close(self, repository: str) -> list[SimulatedDelivery]:
         item, sender = self._any_open(repository), self._random.choice(PEOPLE)
-        self._end(item, sender)
+        end(item, sender, self._now)
         if "pull_request" not in item:
             item["state_reason"] = "completed"
         return [self._told_item(repository, item, "closed", sender)]
 
     def _review(self, repository: str) -> list[SimulatedDelivery]:
         item, reviewer = self._any_open(repository, pull_request=True), self._random.choice(PEOPLE)
-        item["updated_at"] = _text(self._now)
-        pull = self._pull(repository, item)
+        item["updated_at"] = text_of(self._now)
+        pull = self.records.pull(repository, item)
         review = {
-            "id": self._next_id(),
+            "id": self.records.next_id(),
             "state": self._random.choice(("approved", "changes_requested", "commented")),
             "body": "Looked through it.",
-            "user": _user(reviewer),
+            "user": user_of(reviewer),
             "commit_id": pull["head"]["sha"],
-            "submitted_at": _text(self._now),
-            "html_url": f"{item['html_url']}#pullrequestreview-{self._ids}",
+            "submitted_at": text_of(self._now),
+            "html_url": f"{item['html_url']}#pullrequestreview-{self.records.last_id}",
         }
-        comment = review_comment(self._next_id(), repository, item, _user(reviewer), _text(self._now))
-        self._lists.add(repository, "pulls/comments", comment)
+        comment = review_comment(self.records.next_id(), repository, item, user_of(reviewer), text_of(self._now))
+        self.lists.add(repository, "pulls/comments", comment)
         # As GitHub has it: the pull request inside a review knows nothing of a merge.
         inside = {name: value for name, value in pull.items() if name not in ("merged", "merged_by")}
         reviewed = {"action": "submitted", "review": review, "pull_request": inside}
@@ -316,22 +272,22 @@ class Simulator(HooksAtWork):
 
     def _merge(self, repository: str) -> list[SimulatedDelivery]:
         item, sender = self._any_open(repository, pull_request=True), self._random.choice(PEOPLE)
-        self._end(item, sender)
+        end(item, sender, self._now)
         item["pull_request"]["merged_at"] = item["closed_at"]
         return [self._told_item(repository, item, "closed", sender), *self._push(repository, sender, item["title"])]
 
     def _release(self, repository: str) -> list[SimulatedDelivery]:
-        author = _user(self._random.choice(PEOPLE))
-        release = published_release(self._next_id(), repository, author, _text(self._now))
-        self._lists.add(repository, "releases", release)
+        author = user_of(self._random.choice(PEOPLE))
+        release = published_release(self.records.next_id(), repository, author, text_of(self._now))
+        self.lists.add(repository, "releases", release)
         return [self._deliver(repository, "release", {"action": "published", "release": release})]
 
     def _push(self, repository: str, sender: str = "", message: str = "") -> list[SimulatedDelivery]:
-        before, self._heads[repository] = self._heads[repository], self._sha()
-        after, sender = self._heads[repository], sender or self._random.choice(PEOPLE)
+        before, after = self.records.heads[repository], self._sha()
+        self.records.heads[repository], sender = after, sender or self._random.choice(PEOPLE)
         commit = {
             "id": after,
-            "timestamp": _text(self._now),
+            "timestamp": text_of(self._now),
             "message": message or f"{self._random.choice(SUBJECTS)}: mended",
         }
         body = {
@@ -351,7 +307,9 @@ class Simulator(HooksAtWork):
     def _run(self, repository: str) -> list[SimulatedDelivery]:
         """A run from request to end. The steps come as GitHub sends them; their start is one happening."""
         name, title = self._random.choice(WORKFLOWS), f"{self._random.choice(SUBJECTS)}: mended"
-        run = workflow_run(self._next_id(), repository, self._heads[repository], name, title, _text(self._now))
+        run = workflow_run(
+            self.records.next_id(), repository, self.records.heads[repository], name, title, text_of(self._now)
+        )
         conclusion = self._random.choice(("success", "success", "failure", "cancelled"))
         steps = (
             ("requested", "queued", None),
@@ -362,32 +320,20 @@ class Simulator(HooksAtWork):
         ended = {
             "status": "completed",
             "conclusion": conclusion,
-            "created_at": _text(self._now),
-            "actor": _user(sender),
+            "created_at": text_of(self._now),
+            "actor": user_of(sender),
         }
-        self._lists.add(repository, "actions/runs", {**run, **ended, "updated_at": _text(self._now)})
+        self.lists.add(repository, "actions/runs", {**run, **ended, "updated_at": text_of(self._now)})
         return [
             self._deliver(
                 repository,
                 "workflow_run",
                 {
                     "action": action,
-                    "workflow_run": {**run, "status": status, "conclusion": end, "updated_at": _text(self._now)},
+                    "workflow_run": {**run, "status": status, "conclusion": end, "updated_at": text_of(self._now)},
                     "workflow": {"name": name},
                 },
                 sender,
             )
             for action, status, end in steps
         ]
-
-
-def _repository_id(name: str) -> int:
-    return 5000 + REPOSITORIES.index(name)
-
-
-def _user(login: str) -> JSON:
-    return {"login": login, "id": 100 + PEOPLE.index(login), "type": "User"}
-
-
-def _text(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"

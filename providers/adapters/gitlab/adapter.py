@@ -7,16 +7,18 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, ClassVar
 
-from providers.adapters.gitlab import mapping
+from providers.adapters.gitlab import account, mapping
+from providers.adapters.gitlab.actions import ACTIONS
+from providers.adapters.gitlab.oauth import OAUTH
 from providers.adapters.gitlab.polling import IssueStream, MergeRequestStream
 from providers.adapters.gitlab.polling_events import EventStream
 from providers.adapters.gitlab.polling_runs import DeploymentStream, PipelineStream, ReleaseStream
 from providers.adapters.gitlab.quotas import QUOTAS
+from providers.adapters.gitlab.refusals import explain
 from providers.adapters.gitlab.webhook import DELIVERY_HEADER, GitLabWebhook
 from providers.canonical import JSON, Category, Signal, SignalType
 from providers.client import ClientConfig, ProviderClient
-from providers.document import Document, compact
-from providers.errors import AuthFailed, Misconfigured, ProviderFault, Rejected
+from providers.errors import Misconfigured
 from providers.manifest import MIB, Manifest
 from providers.spi import Adapter, Identity
 
@@ -92,10 +94,13 @@ class GitLabAdapter(Adapter):
         "additionalProperties": False,
     }
 
+    oauth = OAUTH
+    required_scopes = account.REQUIRED_SCOPES
     webhook = GitLabWebhook()
     streams = (
         MergeRequestStream(), IssueStream(), EventStream(), PipelineStream(), DeploymentStream(), ReleaseStream(),
     )  # fmt: skip
+    actions = ACTIONS
 
     def normalise(self, signal_type: SignalType, event_type: str, payload: JSON) -> Signal:
         return mapping.signal(signal_type, event_type, payload)
@@ -111,24 +116,9 @@ class GitLabAdapter(Adapter):
             # Every kind of token may come like this; OAuth tokens may come in no other way.
             headers={"Authorization": f"Bearer {token}"},
             rate_limit_headers=self.manifest.rate_limit_headers,
+            explain=explain,
         )
 
     def verify(self, client: ProviderClient) -> Identity:
-        """``GET /user`` answers to every kind of token: https://docs.gitlab.com/api/users/"""
-        try:
-            user = Document(client.get("user").json())
-        except AuthFailed as refused:
-            if refused.status != 403:
-                raise
-            raise AuthFailed(
-                "GitLab refuses the token (403): it needs the scope read_user, read_api or api.", status=403
-            ) from None
-        except Rejected as refused:
-            if refused.status != 404:
-                raise
-            raise Misconfigured("There is no GitLab API at base_url; its address ends in /api/v4.") from None
-        username = user.text("/username", limit=200)
-        if not username:
-            raise ProviderFault("GitLab does not say whose token this is.")
-        kind = "bot" if user.boolean("/bot") else "user"
-        return Identity(account=username, details=compact({"type": kind, "state": user.text("/state", limit=50)}))
+        """Whose token it is, what it is allowed and when it ends."""
+        return account.identify(client)

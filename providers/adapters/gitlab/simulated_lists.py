@@ -72,15 +72,16 @@ class SimulatedLists:
             return None
         place = f"{found[1]}/{found[2].replace('%2F', '/')}"
         if place not in self._places or (found[1] == "groups" and not rules.of_groups):
-            return _answer(404, {"message": f"404 {found[1].capitalize().removesuffix('s')} Not Found"})
+            return answer_of(404, {"message": f"404 {found[1].capitalize().removesuffix('s')} Not Found"})
         given = {name: values[-1] for name, values in query.items()}
         try:
             rows = _sorted(_filtered(self.rows[found[3]], found[3], rules, given), rules, given)
         except Refused as refused:
-            return _answer(400, {"error": str(refused)})
-        return self._page(path, rows, given)
+            return answer_of(400, {"error": str(refused)})
+        return self.page(path, rows, given)
 
-    def _page(self, path: str, rows: list[JSON], given: dict[str, str]) -> SimulatedAnswer:
+    def page(self, path: str, rows: list[JSON], given: dict[str, str]) -> SimulatedAnswer:
+        """The page of these rows that is asked for."""
         size = min(_number(given.get("per_page"), PAGE_DEFAULT), PAGE_MAX, self.page_max)
         page = _number(given.get("page"), 1)
         last = max(1, -(-len(rows) // size))
@@ -92,7 +93,7 @@ class SimulatedLists:
             f'<{self.address}{path}?{urlencode({**given, "page": to})}>; rel="{name}"' for name, to in relations.items()
         )
         following = str(page + 1) if page < last else ""
-        return _answer(200, shown, **{"link": ", ".join(link), "x-next-page": following, "x-page": str(page)})
+        return answer_of(200, shown, **{"link": ", ".join(link), "x-next-page": following, "x-page": str(page)})
 
 
 def _filtered(rows: list[JSON], name: str, rules: _List, given: dict[str, str]) -> list[JSON]:
@@ -110,6 +111,9 @@ def _filtered(rows: list[JSON], name: str, rules: _List, given: dict[str, str]) 
         rows = [row for row in rows if end is None or _at(row, "created_at").date() < end]
     if name == "issues" and "confidential" in given:
         rows = [row for row in rows if str(row["confidential"]).lower() == given["confidential"]]
+    for branch in ("source_branch", "target_branch"):
+        if name == "merge_requests" and branch in given:
+            rows = [row for row in rows if row[branch] == given[branch]]
     wanted = given.get("state", "all")
     return [row for row in rows if name not in ("merge_requests", "issues") or wanted in ("all", row["state"])]
 
@@ -146,5 +150,5 @@ def _number(text: str | None, default: int) -> int:
     return max(int(text), 1) if text and text.isascii() and text.isdigit() else default
 
 
-def _answer(status: int, body: Any, **headers: str) -> SimulatedAnswer:
+def answer_of(status: int, body: Any, **headers: str) -> SimulatedAnswer:
     return SimulatedAnswer(status, {"content-type": "application/json", **headers}, orjson.dumps(body))

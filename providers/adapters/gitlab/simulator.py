@@ -18,6 +18,7 @@ from providers.adapters.gitlab import simulated_rows as rows
 from providers.adapters.gitlab.simulated_hooks import HooksAtWork, SimulatedHooks
 from providers.adapters.gitlab.simulated_lists import SimulatedLists
 from providers.adapters.gitlab.simulated_rows import GROUP, PEOPLE, PROJECT, PROJECT_ID, SITE, WEB, hook_time
+from providers.adapters.gitlab.simulated_writes import SimulatedWrites
 from providers.simulation import SimulatedAnswer, SimulatedDelivery
 
 LABELS = ("bug", "docs", "security")
@@ -46,12 +47,16 @@ class Simulator(HooksAtWork):
         self._ids = 7000
         self._used = 0
         self._now = datetime.now(UTC)
+        self.token_scopes = ["api"]
+        self.token_ends = self._now + timedelta(days=200)
         self._head = self._sha()
         places = {f"projects/{PROJECT}", f"groups/{GROUP}"}
         self.hooks = SimulatedHooks(places, lambda: datetime.now(UTC))
         self.lists = SimulatedLists(places, page_max=PAGE)
         self._requests, self._issues = self.lists.rows["merge_requests"], self.lists.rows["issues"]
+        self.writes = SimulatedWrites(self.lists, self._next_id, lambda: datetime.now(UTC))
         self._past()
+        self.writes.commits = {self._head, *(row["sha"] for row in self._requests)}
 
     @classmethod
     def settings(cls, base_url: str) -> dict[str, Any]:
@@ -71,9 +76,15 @@ class Simulator(HooksAtWork):
         below = path.removeprefix(API)
         if (method, below) == ("GET", "/user"):
             return self._answer(200, {**rows.user("zoe"), "state": "active", "bot": False})
+        if (method, below) == ("GET", "/personal_access_tokens/self"):
+            told = {"id": 7, "active": True, "scopes": self.token_scopes, "expires_at": f"{self.token_ends:%Y-%m-%d}"}
+            return self._answer(200, told)
         listed = self.lists.handle(method, below, query)
         if listed is not None:
             return SimulatedAnswer(listed.status, {**listed.headers, **self._quota()}, listed.body)
+        written = self.writes.handle(method, below, query, body)
+        if written is not None:
+            return SimulatedAnswer(written.status, {**written.headers, **self._quota()}, written.body)
         return self.hooks.handle(method, below, query, body) or self._answer(404, {"error": "404 Not Found"})
 
     def _answer(self, status: int, body: Any) -> SimulatedAnswer:
@@ -86,6 +97,9 @@ class Simulator(HooksAtWork):
             "ratelimit-remaining": str(QUOTA - self._used),
             "ratelimit-reset": str(int((datetime.now(UTC) + timedelta(minutes=1)).timestamp())),
         }
+
+    def effects(self) -> list[str]:
+        return self.writes.effects
 
     # The world
 

@@ -8,6 +8,8 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 from providers.adapters.linear import graphql, mapping
+from providers.adapters.linear.actions import ACTIONS
+from providers.adapters.linear.oauth import OAUTH
 from providers.adapters.linear.polling import CommentStream, CycleStream, ProjectStream, ProjectUpdateStream
 from providers.adapters.linear.polling_issues import IssueStream
 from providers.adapters.linear.quotas import QUOTAS
@@ -17,6 +19,7 @@ from providers.client import ClientConfig, ProviderClient
 from providers.document import compact
 from providers.errors import Misconfigured, ProviderFault
 from providers.manifest import MIB, Manifest
+from providers.minting import CLIENT_PARTS, ClientCredentials
 from providers.spi import Adapter, Identity
 
 DEFAULT_BASE_URL = "https://api.linear.app"
@@ -84,13 +87,17 @@ class LinearAdapter(Adapter):
         "properties": {
             "token": {**_SECRET, "description": "Personal API key (lin_api_…)."},
             "access_token": {**_SECRET, "description": "OAuth access token."},
+            **CLIENT_PARTS,
         },
-        "oneOf": [{"required": ["token"]}, {"required": ["access_token"]}],
+        "oneOf": [{"required": [*parts]} for parts in (("token",), ("access_token",), ("client_id", "client_secret"))],
         "additionalProperties": False,
     }
 
+    oauth = OAUTH
+    token_minters = (ClientCredentials(server=OAUTH, scope=OAUTH.scope_separator.join(OAUTH.scopes)),)
     webhook = LinearWebhook()
     streams = (IssueStream(), CommentStream(), ProjectStream(), ProjectUpdateStream(), CycleStream())
+    actions = ACTIONS
 
     def normalise(self, signal_type: SignalType, event_type: str, payload: JSON) -> Signal:
         return mapping.signal(signal_type, event_type, payload)
@@ -107,6 +114,7 @@ class LinearAdapter(Adapter):
             headers={"Authorization": key or f"Bearer {bearer}"},
             rate_limit_headers=self.manifest.rate_limit_headers,
             classify=graphql.classify,
+            explain=graphql.explain,
         )
 
     def verify(self, client: ProviderClient) -> Identity:

@@ -15,6 +15,7 @@ from providers.errors import AuthFailed, ProviderError, ProviderFault, RateLimit
 
 PATH = "graphql"
 REFUSED = "Linear refused the request."
+UNDONE = "Linear did not do it and does not say why."
 NOT_FOUND = 404
 # The words Linear puts into ``extensions.type``, and ``code`` in capitals. Anything else is a refusal.
 _ERRORS: tuple[tuple[type[ProviderError], frozenset[str], str], ...] = (
@@ -51,18 +52,40 @@ def classify(answer: Response) -> ProviderError | None:
     if answer.status >= 500:
         return None
     try:
-        errors = Document(parse_json(answer.content)).items("/errors")
+        body = Document(parse_json(answer.content))
     except ValueError:
         return None
+    errors, successes = body.items("/errors"), _successes(body)
+    if True in successes and errors:
+        # It was done, and telling of it failed: sent again or looked for, it is found.
+        return ProviderFault("Linear failed to tell what it did.", status=answer.status)
     if not errors:
-        return None
+        return Rejected(UNDONE, status=answer.status) if False in successes else None
+    code = next((error.text("/extensions/code", "/extensions/type", limit=100) or "" for error in errors), "")
     words = {word for error in errors for word in _words(error)}
     for kind, known, message in _ERRORS:
         if words & known:
-            return kind(message, status=answer.status)
+            return kind(message, status=answer.status, code=code)
     if any((error.text("/message") or "").startswith("Entity not found") for error in errors):
-        return Rejected("There is no such thing at Linear, or the credential cannot see it.", status=NOT_FOUND)
-    return Rejected(REFUSED, status=answer.status)
+        gone = "There is no such thing at Linear, or the credential cannot see it."
+        return Rejected(gone, status=NOT_FOUND, code=code)
+    return Rejected(REFUSED, status=answer.status, code=code)
+
+
+def explain(answer: Response) -> str:
+    """Linear's own words for a refusal, those meant for people where there are any."""
+    try:
+        errors = Document(parse_json(answer.content)).items("/errors")
+    except ValueError:
+        return ""
+    told = (error.text("/extensions/userPresentableMessage", "/message") for error in errors)
+    return "; ".join(dict.fromkeys(text for text in told if text))
+
+
+def _successes(body: Document) -> set[bool | None]:
+    """What each mutation in an answer says of itself."""
+    data = body.at("/data")
+    return {Document(told).boolean("/success") for told in data.values()} if isinstance(data, dict) else set()
 
 
 def _words(error: Document) -> list[str]:

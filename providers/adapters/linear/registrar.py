@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from providers.adapters.linear import graphql
+from providers.adapters.linear.lookup import team_of_key
 from providers.client import ProviderClient
 from providers.document import Document
 from providers.errors import Misconfigured, ProviderFault, Rejected
@@ -27,7 +28,6 @@ RESOURCE_TYPES = (
 _LABEL = "Signals"
 _ADDRESS = "A webhook's address must begin with https:// and be reachable from the internet."
 
-TEAM = "query Team($key: String!) { teams(first: 1, filter: {key: {eq: $key}}) { nodes { id } } }"
 HOOK = "query Hook($id: String!) { webhook(id: $id) { id url enabled } }"
 CREATE = (
     "mutation CreateHook($input: WebhookCreateInput!) "
@@ -106,8 +106,7 @@ class LinearHooks(HookRegistrar):
     def _place(self, client: ProviderClient, target: str) -> dict[str, Any]:
         if target == ALL_PUBLIC_TEAMS:
             return {"allPublicTeams": True}
-        answer = client.post_query(graphql.PATH, json=graphql.request("Team", TEAM, {"key": target}))
-        team = graphql.data(answer).text("/teams/nodes/0/id")
+        team = team_of_key(client, target)
         if not team:
             raise Misconfigured(f"There is no team {target} at Linear, or the credential cannot see it.")
         return {"teamId": team}
@@ -131,5 +130,5 @@ def _done(client: ProviderClient, operation: str, text: str, variables: Mapping[
     answer = client.write("POST", graphql.PATH, json=graphql.request(operation, text, variables))
     told: Document = graphql.data(answer)
     if told.boolean(f"/{field}/success") is not True:
-        raise Rejected("Linear did not do it and does not say why.", status=answer.status)
+        raise Rejected(graphql.UNDONE, status=answer.status)
     return told.text(f"/{field}/webhook/id")

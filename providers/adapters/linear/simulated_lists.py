@@ -7,108 +7,40 @@ A cursor is the id of an item and counts from where that item stands now. Comple
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from graphql import FieldNode, GraphQLError, GraphQLSchema, SelectionSetNode, build_schema, graphql_sync, parse
+from graphql import FieldNode, GraphQLError, SelectionSetNode, graphql_sync, parse
 from graphql.utilities import value_from_ast_untyped
 
+from providers.adapters.linear.simulated_schema import schema
 from providers.document import moment_of
 
 JSON = dict[str, Any]
 DEFAULT_PAGE, LARGEST_PAGE, DEAREST_QUERY = 50, 250, 10_000
 
-_ARGUMENTS = "after: String, first: Int, includeArchived: Boolean, orderBy: PaginationOrderBy"
-_LISTS = (("issues", "Issue"), ("comments", "Comment"), ("projects", "Project"), ("cycles", "Cycle"))
-_LISTED = (*_LISTS, ("projectUpdates", "ProjectUpdate"))
-_CONNECTED = ("Issue", "Comment", "Project", "Cycle", "ProjectUpdate", "IssueLabel", "IssueHistory")
-_NODE = "id: ID! createdAt: DateTime! updatedAt: DateTime! archivedAt: DateTime"
-_SIDES = "StateId: String AssigneeId: String CycleId: String TeamId: String ProjectId: String ParentId: String"
-_VALUES = "Title: String Priority: Float Estimate: Float DueDate: TimelessDate"
+DEFAULT_PAGE, LARGEST_PAGE, DEAREST_QUERY = 50, 250, 10_000
 
 
-def _both_sides(fields: str) -> str:
-    words = fields.split()
-    pairs = list(zip(words[::2], words[1::2], strict=True))
-    return " ".join(f"{side}{name} {kind}" for side in ("from", "to") for name, kind in pairs)
-
-
-_SCHEMA = f"""
-scalar DateTime
-scalar DateTimeOrDuration
-scalar TimelessDate
-enum PaginationOrderBy {{ createdAt updatedAt }}
-enum ProjectUpdateHealthType {{ atRisk offTrack onTrack }}
-input DateComparator {{ eq: DateTimeOrDuration gt: DateTimeOrDuration gte: DateTimeOrDuration lt: DateTimeOrDuration }}
-input StringComparator {{ eq: String in: [String!] }}
-input TeamFilter {{ key: StringComparator }}
-input TeamCollectionFilter {{ some: TeamFilter }}
-input IssueFilter {{ updatedAt: DateComparator team: TeamFilter }}
-input NullableIssueFilter {{ updatedAt: DateComparator team: TeamFilter }}
-input CommentFilter {{ updatedAt: DateComparator issue: NullableIssueFilter }}
-input ProjectFilter {{ updatedAt: DateComparator accessibleTeams: TeamCollectionFilter }}
-input ProjectUpdateFilter {{ updatedAt: DateComparator project: ProjectFilter }}
-input CycleFilter {{ updatedAt: DateComparator team: TeamFilter }}
-type PageInfo {{ endCursor: String hasNextPage: Boolean! }}
-type User {{ id: ID! name: String! }}
-type ActorBot {{ id: ID name: String type: String! }}
-type Team {{ id: ID! key: String! name: String! }}
-type WorkflowState {{ id: ID! name: String! type: String! }}
-type ProjectStatus {{ id: ID! name: String! }}
-type ProjectMilestone {{ id: ID! name: String! }}
-type IssueLabel {{ id: ID! name: String! }}
-type Issue {{
-  {_NODE} identifier: String! number: Float! title: String! description: String url: String! trashed: Boolean
-  priority: Float! priorityLabel: String! labelIds: [String!]! completedAt: DateTime canceledAt: DateTime
-  state: WorkflowState! team: Team! creator: User assignee: User project: Project cycle: Cycle parent: Issue
-  projectMilestone: ProjectMilestone labels({_ARGUMENTS}): IssueLabelConnection!
-  history({_ARGUMENTS}): IssueHistoryConnection!
-}}
-type IssueHistory {{
-  {_NODE} actorId: String toState: WorkflowState {_both_sides(_SIDES)} {_both_sides(_VALUES)}
-  updatedDescription: Boolean addedLabelIds: [String!] removedLabelIds: [String!] archived: Boolean trashed: Boolean
-}}
-type Comment {{
-  {_NODE} body: String! url: String! editedAt: DateTime parentId: String issueId: String documentContentId: String
-  projectId: String projectUpdateId: String issue: Issue projectUpdate: ProjectUpdate user: User botActor: ActorBot
-}}
-type Project {{
-  {_NODE} name: String! description: String! url: String! slugId: String! targetDate: TimelessDate
-  status: ProjectStatus! lead: User creator: User
-}}
-type ProjectUpdate {{
-  {_NODE} body: String! health: ProjectUpdateHealthType! url: String! editedAt: DateTime user: User! project: Project!
-}}
-type Cycle {{
-  {_NODE} number: Float! name: String description: String startsAt: DateTime! endsAt: DateTime! completedAt: DateTime
-  team: Team!
-}}
-{" ".join(f"type {name}Connection {{ nodes: [{name}!]! pageInfo: PageInfo! }}" for name in _CONNECTED)}
-type Query {{ {" ".join(f"{name}({_ARGUMENTS}, filter: {kind}Filter): {kind}Connection!" for name, kind in _LISTED)} }}
-"""
-
-
-@cache
-def _schema() -> GraphQLSchema:
-    return build_schema(_SCHEMA)
-
-
-def answer(request: JSON, lists: dict[str, list[JSON]]) -> tuple[JSON | None, list[str], float]:
-    """Data, errors and complexity. ``lists`` has everything there is, by the name of the query's field."""
+def answer(
+    request: JSON, lists: Mapping[str, Iterable[JSON]], others: Mapping[str, Callable[..., Any]] | None = None
+) -> tuple[JSON | None, list[GraphQLError], float]:
+    """Data, errors and complexity. ``lists`` has everything there is, by the name of the query's field; ``others`` is
+    asked for all other fields.
+    """
     variables = request.get("variables") or {}
     try:
         document = parse(request["query"])
     except GraphQLError as error:
-        return None, [error.message], 0
+        return None, [error], 0
     cost = sum(_cost(node.selection_set, variables) for node in document.definitions if hasattr(node, "selection_set"))
     if cost > DEAREST_QUERY:
-        return None, ["Query too complex"], cost
-    root = {name: _resolver(rows) for name, rows in lists.items()}
+        return None, [GraphQLError("Query too complex")], cost
+    root = {**{name: _resolver(rows) for name, rows in lists.items()}, **(others or {})}
     result = graphql_sync(
-        _schema(), request["query"], root, variable_values=variables, operation_name=request.get("operationName")
+        schema(), request["query"], root, variable_values=variables, operation_name=request.get("operationName")
     )
-    return _as_written(result.data), [error.message for error in result.errors or ()], cost
+    return _as_written(result.data), result.errors or [], cost
 
 
 def _as_written(value: Any) -> Any:
@@ -120,7 +52,7 @@ def _as_written(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _resolver(rows: list[JSON]) -> Callable[..., JSON]:
+def _resolver(rows: Iterable[JSON]) -> Callable[..., JSON]:
     def resolve(_: object, **asked: Any) -> JSON:
         if asked.get("orderBy") != "updatedAt":
             raise GraphQLError("This world knows only the order of the last change.")

@@ -2,7 +2,7 @@
 
 Answers GraphQL as Linear does where it surprises: errors with 200, a rate limit with 400, the personal key without
 ``Bearer``, and ``success`` beside ``errors``. An entry of an issue's history is written a moment after the issue. The
-hooks are in ``simulated_hooks``, the lists in ``simulated_lists``.
+hooks are in ``simulated_hooks``, the lists in ``simulated_lists``, the rest in ``simulated_writes``.
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ from typing import Any, ClassVar
 import orjson
 
 from providers.adapters.linear import simulated_lists
+from providers.adapters.linear.changes import PRIORITIES
+from providers.adapters.linear.simulated_directory import BOT, LABELS, PEOPLE, STATES, TEAMS, Directory
 from providers.adapters.linear.simulated_hooks import Hooks, answer, data, errors
+from providers.adapters.linear.simulated_writes import Writes
 from providers.simulation import SimulatedAnswer, SimulatedDelivery
 
-PEOPLE = ("Zoe", "Ravi", "Mina", "Olaf")
-TEAMS = ("ENG", "OPS")
-STATES = {"Todo": "unstarted", "In Progress": "started", "Done": "completed", "Canceled": "canceled"}
 SUBJECTS = ("Login page", "Export", "Search index", "Invoice mail", "Dark mode")
-LABELS = ("bug", "chore", "idea")
 HEALTH = ("onTrack", "atRisk", "offTrack")
 FAULT_RATE = 0.05
 # What has happened before anybody looks; more than a page of issues and of comments.
@@ -49,10 +48,11 @@ class Simulator:
         self._now = clock() - PAST
         # A fresh world for each process: one started again tells of new happenings.
         self._space = uuid.uuid5(uuid.NAMESPACE_URL, f"linear {self._now.isoformat()}")
+        self.directory = Directory(self._id)
         self._told = 0
-        self._issues: list[Body] = []
+        self.issues: list[Body] = []
         self._history: dict[str, list[Body]] = {}
-        self._comments: list[Body] = []
+        self.comments: list[Body] = []
         self._projects: list[Body] = []
         self._reports: list[Body] = []
         self._cycles: list[Body] = []
@@ -61,6 +61,7 @@ class Simulator:
             self._happen()
         self._past = False
         self._kept = Hooks({self._id(key): key for key in TEAMS})
+        self.writes = Writes(self)
 
     @classmethod
     def settings(cls, base_url: str) -> dict[str, Any]:
@@ -72,6 +73,9 @@ class Simulator:
     def switch_hooks(self, *, on: bool) -> None:
         for hook in self.hooks.values():
             hook["enabled"] = on
+
+    def effects(self) -> list[str]:
+        return list(self.writes.made)
 
     @property
     def hooks(self) -> dict[str, Body]:
@@ -105,31 +109,36 @@ class Simulator:
 
     def _listed(self, request: Body) -> Callable[[Body], SimulatedAnswer]:
         lists = {
-            "issues": [self._issue_row(issue) for issue in self._issues],
-            "comments": self._comments,
+            "issues": map(self.row, self.issues),
+            "comments": self.comments,
             "projects": self._projects,
             "projectUpdates": self._reports,
             "cycles": self._cycles,
         }
-        found, wrong, cost = simulated_lists.answer(request, lists)
+        found, wrong, cost = simulated_lists.answer(request, lists, self.writes.fields())
         told = {"x-complexity": str(round(cost)), "date": email.utils.format_datetime(self._clock(), usegmt=True)}
+        if wrong and (why := wrong[0].extensions):
+            return lambda _: errors(wrong[0].message, why["code"], why["type"], status=200, **told)
         if wrong:
-            return lambda _: errors(wrong[0], "GRAPHQL_VALIDATION_FAILED", "graphql error", status=400, **told)
+            return lambda _: errors(wrong[0].message, "GRAPHQL_VALIDATION_FAILED", "graphql error", status=400, **told)
         return lambda _: answer(200, {"data": found}, **told)
 
-    def _issue_row(self, issue: Body) -> Body:
-        people = {name: self._person(issue.get(f"{name}Id")) for name in ("creator", "assignee")}
-        labels = [{"id": self._id(name), "name": name} for name in LABELS if self._id(name) in issue["labelIds"]]
+    def row(self, issue: Body) -> Body:
+        """An issue as queries see it."""
+        people = {name: self.directory.person(issue.get(f"{name}Id")) for name in ("creator", "assignee")}
+        labels = [label for label in self.directory.labels if label["id"] in issue["labelIds"]]
         entries = self._history.get(issue["id"], [])
         connections = {
             "labels": lambda _, **asked: simulated_lists.page(labels, **asked),
             "history": lambda _, **asked: simulated_lists.page(entries[::-1], **asked),
         }
-        return {**issue, **people, **connections}
+        states = self.directory.states
+        team = {**issue["team"], "states": lambda _, **asked: simulated_lists.page(states, **asked)}
+        return {**issue, **people, **connections, "team": team}
 
     def _viewer(self) -> SimulatedAnswer:
         organization = {"id": self._id("workspace"), "name": "Acme", "urlKey": "acme"}
-        return data({"viewer": {"id": self._id("bot"), "name": "Acme bot"}, "organization": organization})
+        return data({"viewer": {"id": self._id(BOT), "name": "Acme bot"}, "organization": organization})
 
     def _throttled(self) -> SimulatedAnswer:
         reset = round((self._clock().timestamp() + 2) * 1000)
@@ -177,41 +186,42 @@ class Simulator:
     def _id(self, name: str) -> str:
         return str(uuid.uuid5(self._space, name))
 
-    def _person(self, person_id: str | None) -> Body | None:
-        names = {self._id(name): name for name in PEOPLE}
-        return {"id": person_id, "name": names[person_id]} if person_id else None
-
     def _state(self, name: str) -> Body:
-        return {"stateId": self._id(name), "state": {"id": self._id(name), "name": name, "type": STATES[name]}}
+        state = self.directory.state(name)
+        return {"stateId": state["id"], "state": state}
 
     def _make(self, person: str) -> Body:
-        moment, number, team = self._later(), len(self._issues) + 1, self._random.choice(TEAMS)
+        issue = self._new_issue(person, self.directory.team(self._random.choice(TEAMS)))
+        issue["title"] = f"{self._random.choice(SUBJECTS)} does not work"
+        self.issues.append(issue)
+        return {"action": "create", "type": "Issue", "data": dict(issue), "url": issue["url"]}
+
+    def new_issue(self, team: Body, given: Body) -> Body:
+        told = {"priority": 0, **given}
+        return {**self._new_issue(BOT, team), **told, **_labelled(told)}
+
+    def _new_issue(self, person: str, team: Body) -> Body:
+        moment, number = self._later(), len(self.issues) + 1
         issue = {
             "id": self._id(f"issue {number}"),
             "createdAt": moment,
             "updatedAt": moment,
             "number": number,
-            "identifier": f"{team}-{number}",
-            "title": f"{self._random.choice(SUBJECTS)} does not work",
+            "identifier": f"{team['key']}-{number}",
             "priority": 2,
             "priorityLabel": "High",
-            "team": self._team_of(team),
+            "team": team,
             "creatorId": self._id(person),
             "labelIds": [],
             **self._state("Todo"),
         }
-        issue["url"] = _address(issue)
-        self._issues.append(issue)
-        return {"action": "create", "type": "Issue", "data": dict(issue), "url": issue["url"]}
-
-    def _team_of(self, key: str) -> Body:
-        return {"id": self._id(key), "key": key, "name": key.title()}
+        return {**issue, "url": _address(issue)}
 
     def _touched(self, person: str) -> Body:
-        there = [issue for issue in self._issues if not issue.get("trashed")]
+        there = [issue for issue in self.issues if not issue.get("trashed")]
         if not there:
             self._make(person)
-            there = self._issues[-1:]
+            there = self.issues[-1:]
         return self._random.choice(there)
 
     def _changed(self, issue: Body, person: str, changed: Body, entry: Body) -> Body:
@@ -224,9 +234,23 @@ class Simulator:
         self._history.setdefault(issue["id"], []).append(entry)
         return {"action": "update", "type": "Issue", "data": dict(issue), "updatedFrom": old, "url": issue["url"]}
 
+    def change(self, issue: Body, changed: Body) -> None:
+        """What the app asked for."""
+        self._told += 1
+        others = {name: value for name, value in changed.items() if name != "stateId"}
+        if others:
+            self._changed(issue, BOT, others | _labelled(others), {})
+        if "stateId" in changed:
+            names = {state["id"]: state["name"] for state in self.directory.states}
+            self._moved(issue, BOT, names[changed["stateId"]])
+
     def _move(self, person: str) -> Body:
-        issue, moment = self._touched(person), self._later()
+        issue = self._touched(person)
         name = self._random.choice([name for name in STATES if name != issue["state"]["name"]])
+        return self._moved(issue, person, name)
+
+    def _moved(self, issue: Body, person: str, name: str) -> Body:
+        moment = self._later()
         changed: Body = {"stateId": self._id(name), "updatedAt": moment}
         for kind, key in {"completed": "completedAt", "canceled": "canceledAt"}.items():
             now = moment if STATES[name] == kind else None
@@ -258,25 +282,32 @@ class Simulator:
         return self._changed(issue, person, changed, {"trashed": True, "archived": True})
 
     def _comment(self, person: str) -> Body:
-        issue, moment = self._touched(person), self._later()
-        comment = {
+        comment = self._new_comment(self._touched(person), person, "I see it too.")
+        self.comments.append(comment)
+        return {"action": "create", "type": "Comment", "data": dict(comment), "url": comment["url"]}
+
+    def new_comment(self, issue: Body, body: str) -> Body:
+        self._told += 1
+        return self._new_comment(issue, BOT, body)
+
+    def _new_comment(self, issue: Body, person: str, body: str) -> Body:
+        moment = self._later()
+        return {
             "id": self._id(f"comment {self._told}"),
             "createdAt": moment,
             "updatedAt": moment,
-            "body": "I see it too.",
+            "body": body,
             "url": f"{issue['url']}#comment-{self._told}",
             "issueId": issue["id"],
             "issue": {name: issue[name] for name in ("id", "identifier", "title", "team")},
             "userId": self._id(person),
             "user": {"id": self._id(person), "name": person},
         }
-        self._comments.append(comment)
-        return {"action": "create", "type": "Comment", "data": dict(comment), "url": comment["url"]}
 
     def _edit(self, person: str) -> Body:
-        if not self._comments:
+        if not self.comments:
             return self._comment(person)
-        comment, moment = self._random.choice(self._comments), self._later()
+        comment, moment = self._random.choice(self.comments), self._later()
         old = {name: comment.get(name) for name in ("body", "editedAt", "updatedAt")}
         comment |= {"body": "I do not see it any more.", "editedAt": moment, "updatedAt": moment}
         told = {"action": "update", "type": "Comment", "data": dict(comment), "updatedFrom": old}
@@ -301,7 +332,7 @@ class Simulator:
             "status": {"id": self._id("Planned"), "name": "Planned"},
             "creatorId": self._id(person),
             "creator": {"id": self._id(person), "name": person},
-            "teams": [self._team_of(TEAMS[number % 2])],
+            "teams": [self.directory.team(TEAMS[number % 2])],
         }
         self._projects.append(project)
         return {"action": "create", "type": "Project", "data": dict(project), "url": project["url"]}
@@ -332,7 +363,7 @@ class Simulator:
             old = {"completedAt": None, "updatedAt": running[0]["updatedAt"]}
             running[0] |= {"completedAt": moment, "updatedAt": moment}
             return {"action": "update", "type": "Cycle", "data": dict(running[0]), "updatedFrom": old}
-        number, team = len(self._cycles) + 1, self._team_of(self._random.choice(TEAMS))
+        number, team = len(self._cycles) + 1, self.directory.team(self._random.choice(TEAMS))
         cycle = {
             "id": self._id(f"cycle {number}"),
             "createdAt": moment,
@@ -345,6 +376,10 @@ class Simulator:
         }
         self._cycles.append(cycle)
         return {"action": "create", "type": "Cycle", "data": dict(cycle)}
+
+
+def _labelled(changed: Body) -> Body:
+    return {"priorityLabel": PRIORITIES[changed["priority"]]} if "priority" in changed else {}
 
 
 def _address(issue: Body) -> str:

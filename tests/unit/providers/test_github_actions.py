@@ -126,6 +126,8 @@ def test_a_quotation_of_what_we_made_is_not_what_we_made() -> None:
         quotation = "\n".join(f"> {line}" for line in body.splitlines())
         repository.world.records.comments[WEB].pop()
         repository.perform("comment_on_issue", ISSUE, {"body": f"{quotation}\n\nSeen."})
+        by_a_person = json.dumps({"body": f"{quotation}\n\nSeen."}).encode()
+        repository.world.writes.handle("POST", f"/repos/{WEB}/issues/5/comments", {}, by_a_person)
         repository.perform("comment_on_issue", ISSUE, {"body": f"{body}\n\nhanded on"})
         assert repository.find("comment_on_issue", command) is None
 

@@ -123,3 +123,12 @@ def test_the_simulator_refuses_as_gitlab_does(
     with pytest.raises(Rejected) as caught:
         unchanged.client.write(method, f"projects/acme%2Fweb/{place}", json=body)
     assert caught.value.status == status
+
+
+@pytest.mark.parametrize(("users", "error"), [([{"id": 1, "username": "zoe2"}], Rejected), ({"id": 1}, ProviderFault)])
+def test_somebody_of_another_name_is_nobody(
+    unchanged: Commanded[Simulator], users: Any, error: type[Exception]
+) -> None:
+    unchanged.server.answer = lambda *_: SimulatedAnswer(200, {}, orjson.dumps(users))
+    with pytest.raises(error):
+        unchanged.perform("create_issue", {"repository": WEB}, {"title": "x", "assignees": ["zoe"]})

@@ -113,6 +113,7 @@ def test_a_quotation_of_what_we_made_is_not_what_we_made() -> None:
         body = project.world.writes.notes["issues", 72].pop()["body"]
         quotation = "\n".join(f"> {line}" for line in body.splitlines())
         project.perform("comment_on_issue", ISSUE, {"body": f"{quotation}\n\nSeen."})
+        write(project, "POST", "issues/72/notes", {"body": f"{quotation}\n\nSeen by a person."})
         project.perform("comment_on_issue", ISSUE, {"body": f"{body}\n\nhanded on"})
         assert project.find("comment_on_issue", command) is None
 
@@ -183,7 +184,7 @@ def test_a_comment_leads_to_its_place_on_the_page() -> None:
 def test_people_are_looked_up_by_name_and_join_those_who_are_there() -> None:
     with gitlab() as project:
         project.perform("assign", ISSUE, {"assignees": ["zoe"]})
-        project.perform("assign", ISSUE, {"assignees": ["Ravi", "zoe"]})
+        project.perform("assign", ISSUE, {"assignees": ["Ravi"]})
         assert [person["username"] for person in item(project, "issues", 72)["assignees"]] == ["ravi", "zoe"]
         project.perform("request_review", REQUEST, {"reviewers": ["mina"]})
         project.perform("request_review", REQUEST, {"reviewers": ["olaf"]})

@@ -26,7 +26,8 @@ from providers.minting import CLIENT_PARTS, ClientCredentials
 from providers.oauth import OAuth2
 from providers.spi import Adapter, Identity, Page, ProviderEvent, Stream, WebhookRequest, Window
 
-MOODS = ("ok", "refuse", "fault", "redirect", "elsewhere", "junk", "limited", "rejected", "drop")
+# The limit last: then nothing is sent for a while.
+MOODS = ("refuse", "fault", "redirect", "elsewhere", "junk", "rejected", "drop", "ok", "limited")
 
 
 class Parrot:
@@ -188,7 +189,11 @@ class ParrotAdapter(Adapter):
     api_versions = ("1",)
     development_only = True
     manifest = Manifest(
-        ack_budget_seconds=10, redelivery_horizon=timedelta(days=1), delivery_id_header="", documentation="-"
+        ack_budget_seconds=10,
+        redelivery_horizon=timedelta(days=1),
+        delivery_id_header="",
+        pause_seconds=600,  # nobody waits for it
+        documentation="-",
     )
     settings_schema: ClassVar[JSON] = {
         "type": "object",

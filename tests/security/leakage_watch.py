@@ -6,7 +6,7 @@ import io
 import logging
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,10 +16,13 @@ import redis
 from django.conf import settings
 from django.db import connection as database
 
+from connections.models import IntegrationConnection
 from integration_adapters.logs import configure_logging
 from integration_adapters.metrics import exposition
-from tests.api import client_of
+from providers.catalogue import sync_providers
+from tests.api import CONNECTIONS, client_of
 from tests.security.leakage_canaries import canary, search_everywhere
+from tests.security.leakage_parrot import Parrot, ParrotAdapter, parrot_oauth, running_parrot
 
 # Libraries that set a level of their own where nobody else does.
 TALKATIVE = ("urllib3", "requests", "celery", "kombu", "amqp", "psycopg", "redis")
@@ -29,14 +32,14 @@ TALKATIVE = ("urllib3", "requests", "celery", "kombu", "amqp", "psycopg", "redis
 class Watch:
     """``plant`` makes a secret that must never be found again; ``call`` keeps what the API answers."""
 
-    shape: str
     planted: dict[str, str] = field(default_factory=dict)
     told: list[tuple[str, Any]] = field(default_factory=list)
     lines: io.StringIO = field(default_factory=io.StringIO)
     commands: list[str] = field(default_factory=list)
 
-    def plant(self, kind: str, value: str = "") -> str:
-        self.planted[kind] = value or canary(kind, self.shape)
+    def plant(self, kind: str, shape: str = "words", *, value: str = "") -> str:
+        kind = f"{kind} ({shape})"
+        self.planted[kind] = value or canary(kind, shape)
         return self.planted[kind]
 
     def hear(self, place: str, response: Any) -> Any:
@@ -51,6 +54,23 @@ class Watch:
         given = () if body is None else (body,)
         return self.hear(f"{method} {path.partition('?')[0]}", getattr(client, method)(path, *given, **headers))
 
+    def called(self, work: Callable[..., Any], *given: Any) -> None:
+        """Call something; what it raises is heard, too."""
+        try:
+            work(*given)
+        except Exception as error:  # noqa: BLE001 - its words are what is looked at
+            self.told.append(("an exception", f"{error!r} {error} {error.__cause__!r}"))
+
+    def create(self, parrot: Parrot, credential: dict[str, str]) -> IntegrationConnection:
+        """A connection to the parrot, made through the API and active."""
+        given = {"provider_id": "parrot", "display_name": "P", "credential": credential}
+        uses = {"polling": True, "outbound_actions": True, "webhook": True}
+        body = {**given, "settings": {"base_url": parrot.url}, "enabled_capabilities": uses}
+        made = self.call("post", CONNECTIONS, body)
+        rows = IntegrationConnection.objects.filter(pk=made.json()["connection_id"])
+        rows.update(status="active")
+        return rows.get()
+
     def leaks(self) -> list[str]:
         """Where planted secrets are found."""
         lines = self.lines.getvalue()
@@ -62,9 +82,9 @@ class Watch:
 
 
 @contextmanager
-def watching(shape: str) -> Iterator[Watch]:
+def watching() -> Iterator[Watch]:
     """Watch, until the block ends."""
-    watch = Watch(shape)
+    watch = Watch()
     with _logging_all(watch.lines), _monitoring(watch.commands), _statements(watch.told):
         yield watch
 
@@ -129,8 +149,18 @@ def _statements(told: list[tuple[str, Any]]) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(params=("words", "token"))
-def watch(request: pytest.FixtureRequest, db: None) -> Iterator[Watch]:
-    """Watched with secrets of one shape, then of the other."""
-    with watching(request.param) as running:
+@pytest.fixture
+def parrot(settings: Any, db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Parrot]:
+    """A provider that repeats everything, with its adapter registered."""
+    settings.EXTRA_ADAPTERS = {"parrot": "tests.security.leakage_parrot.ParrotAdapter"}
+    with running_parrot() as running:
+        monkeypatch.setattr(ParrotAdapter, "oauth", parrot_oauth(running), raising=False)
+        monkeypatch.setattr(ParrotAdapter, "broken", set())
+        sync_providers()
+        yield running
+
+
+@pytest.fixture
+def watch(db: None) -> Iterator[Watch]:
+    with watching() as running:
         yield running

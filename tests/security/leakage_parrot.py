@@ -22,7 +22,7 @@ from providers.canonical.action_types import ActionType
 from providers.client import ClientConfig, ProviderClient, Response
 from providers.document import Document
 from providers.manifest import Manifest
-from providers.minting import CLIENT_PARTS, ClientCredentials
+from providers.minting import CLIENT_PARTS
 from providers.oauth import OAuth2
 from providers.spi import Adapter, Identity, Page, ProviderEvent, Stream, WebhookRequest, Window
 
@@ -257,7 +257,3 @@ def parrot_oauth(parrot: Parrot, **changes: Any) -> OAuth2:
         "documentation": "-",
     }
     return OAuth2(**{**values, **changes})
-
-
-def minted_by(oauth: OAuth2) -> ClientCredentials:
-    return ClientCredentials(server=oauth)

@@ -49,10 +49,13 @@ class Watch:
         self.told.append((f"headers of {place}", repr(dict(getattr(response, "headers", {})))))
         return response
 
-    def call(self, method: str, path: str, body: Any = None, *, roles: tuple[str, ...] = (), **headers: str) -> Any:
+    def answer(self, method: str, path: str, body: Any = None, *, roles: tuple[str, ...] = (), **headers: str) -> Any:
+        """What the API says to a client that is told a secret because it is the one to know it."""
         client = client_of("acme", *(roles or ("tenant_admin", "service")))
-        given = () if body is None else (body,)
-        return self.hear(f"{method} {path.partition('?')[0]}", getattr(client, method)(path, *given, **headers))
+        return getattr(client, method)(path, *(() if body is None else (body,)), **headers)
+
+    def call(self, method: str, path: str, body: Any = None, **given: Any) -> Any:
+        return self.hear(f"{method} {path.partition('?')[0]}", self.answer(method, path, body, **given))
 
     def called(self, work: Callable[..., Any], *given: Any) -> None:
         """Call something; what it raises is heard, too."""

@@ -35,7 +35,7 @@ def use(watch: Watch, connection: IntegrationConnection) -> None:
     watch.call("post", f"{url}/verify")
     IntegrationConnection.objects.filter(pk=connection.pk).update(status="active")
     poll_due_connections()
-    PollingCursor.objects.update(next_poll_at=Now(), lease_until=None, lease_token=None)
+    PollingCursor.objects.update(next_poll_at=Now(), lease_token=None)
     watch.called(PollingService().poll_connection, connection.pk, ACME)
     watch.call("get", f"{url}/polling")
 

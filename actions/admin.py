@@ -160,8 +160,8 @@ class ActionAdmin(OfConnection, ConsoleAdmin):
     @verb(
         "Try again",
         icon="replay",
-        question="It is sent anew. Of an action that needs review this says that it was not done: look at the provider "
-        "first, or there may be two.",
+        question="It is sent anew. What may have been done is looked for first; where the provider lets nobody look, "
+        "this says that it was not done: look at the provider yourself, or there may be two.",
         available=_may_be_tried_again,
         danger=True,
         form=ReasonForm,

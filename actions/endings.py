@@ -7,7 +7,8 @@ from typing import Any
 
 import structlog
 from django.db import transaction
-from django.db.models.functions import Now
+from django.db.models import F
+from django.db.models.functions import Least, Now
 
 from actions.leases import Held, write
 from actions.metrics import ACTIONS, ACTIONS_RETRIED
@@ -86,10 +87,10 @@ def later(
 
 
 def put_off_others(row: NormalisedAction, seconds: float) -> None:
-    """What hinders this action hinders all of its connection: none of them is tried sooner."""
+    """What hinders this action hinders all of its connection: none of them is tried sooner, but each ends in time."""
     NormalisedAction.objects.filter(
         connection_id=row.connection_id, status=ActionStatus.PENDING, next_attempt_at__lte=Now()
-    ).update(next_attempt_at=from_now(timedelta(seconds=seconds)), updated_at=Now())
+    ).update(next_attempt_at=Least(from_now(timedelta(seconds=seconds)), F("give_up_at")), updated_at=Now())
 
 
 def explained(error: ProviderError) -> str:

@@ -6,11 +6,12 @@ from typing import Any, ClassVar
 
 import uuid6
 from django import forms
-from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from actions.dispatcher import execute
 from actions.intake import Wish
 from actions.models import NormalisedAction
+from connections.forms import IndentedJSONField
 from connections.service_form import ServiceForm
 from providers.canonical.action_types import ActionType
 
@@ -47,13 +48,18 @@ class FoundForm(ReasonForm):
 class ActionForm(ServiceForm):
     """A command of staff. The page is saved in one transaction, so a worker sends it, seconds later."""
 
-    canonical_type = forms.ChoiceField(choices=[(kind.value, kind.value) for kind in ActionType], label="command")
-    target = forms.JSONField(
-        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
+    canonical_type = forms.ChoiceField(
+        choices=[(kind.value, f"{kind.value}: {kind.meaning}") for kind in ActionType],
+        label="Command",
+        widget=UnfoldAdminSelectWidget,
+        help_text="Not every provider takes every command; what it does not take is refused before anything is sent.",
+    )
+    target = IndentedJSONField(
+        initial=dict,
         help_text='What it is done to, such as {"issue_key": "WEB-12"}. docs/actions.md has the fields.',
     )
-    payload = forms.JSONField(
-        widget=UnfoldAdminTextareaWidget(attrs={"rows": 6}),
+    payload = IndentedJSONField(
+        initial=dict,
         help_text='What is said or set, such as {"body": "Seen."}.',
     )
     idempotency_key = forms.CharField(

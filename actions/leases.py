@@ -33,10 +33,15 @@ class Held:
 
 
 def begin(action_id: uuid.UUID | str, token: uuid.UUID | str) -> Held | None:
-    """Begin an attempt at an action that was claimed with this token; ``None`` where it is another's by now."""
-    held = NormalisedAction.objects.filter(pk=action_id, lease_token=token, status=ActionStatus.PROCESSING)
-    if not held.update(next_attempt_at=_lease_end(), attempts=F("attempts") + 1, updated_at=Now()):
+    """Begin an attempt at an action that was claimed with this token; ``None`` where it is another's by now.
+
+    The attempt gets a token of its own, so a message that is delivered twice begins one.
+    """
+    claimed = NormalisedAction.objects.filter(pk=action_id, lease_token=token, status=ActionStatus.PROCESSING)
+    own = uuid.uuid4()
+    if not claimed.update(lease_token=own, next_attempt_at=_lease_end(), attempts=F("attempts") + 1, updated_at=Now()):
         return None
+    held = NormalisedAction.objects.filter(pk=action_id, lease_token=own)
     row = held.select_related("connection").annotate(clock=Now()).first()
     if row is None:
         return None
@@ -51,8 +56,9 @@ def begun(row: NormalisedAction) -> Held:
 def intend(row: NormalisedAction, action: OutboundAction) -> None:
     """Commit that a request that changes is about to be sent. Raises ``LeaseLost``.
 
-    Whoever finds this written and no end of it must look whether the request took effect; should this process die,
-    "not there" counts once the lease is over and the provider had time to show it.
+    Whoever finds this written and no end of it must look whether the request took effect. "Not there" counts once the
+    lease is over and the provider had time to show it: this process may sleep until then before it sends, and the
+    provider may still be at work after nobody waits for its answer any more.
     """
     shown = timedelta(seconds=settings.ACTION_LEASE_SECONDS + action.visible_within_seconds)
     write(row, sent_at=Now(), in_doubt=True, settles_at=from_now(shown), next_attempt_at=_lease_end())

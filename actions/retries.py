@@ -23,10 +23,6 @@ FIRST_PAUSE_SECONDS = 2.0
 PAUSE_LIMIT_SECONDS = 300.0
 
 
-def is_retryable(error: ProviderError) -> bool:
-    return error.retryable
-
-
 def leaves_doubt(error: ProviderError) -> bool:
     """Whether a write that ended so may have taken effect: the provider may have seen it, and did not refuse it."""
     return error.sent and error.category in ("server", "network")

@@ -15,6 +15,8 @@ from actions.models import ActionStatus, NormalisedAction
 from connections.errors import ServiceError
 from connections.incidents import from_now
 from connections.models import ReceiptOutcome
+from providers import registry
+from providers.actions import OneEffect
 from providers.redaction import redact
 
 MAX_REASON = 500
@@ -47,8 +49,8 @@ def it_was_not_done(action_id: uuid.UUID, *, actor: str, reason: str) -> Normali
 def try_again(action_id: uuid.UUID, *, actor: str, reason: str) -> NormalisedAction:
     """Have an action that failed, or that was not done, tried anew, with all the time it had at first.
 
-    Of one that needs review this says that it was not done: if it was, there will be two.
-    Raises ``ServiceError`` (409) for an action that is not over, or done.
+    What may have been done is looked for before it is sent. Where the provider lets nobody look, this says that it was
+    not done: if it was, there will be two. Raises ``ServiceError`` (409) for an action that is not over, or done.
     """
     with transaction.atomic():
         row = _locked(action_id, ActionStatus.FAILED, ActionStatus.NEEDS_REVIEW)
@@ -59,8 +61,19 @@ def try_again(action_id: uuid.UUID, *, actor: str, reason: str) -> NormalisedAct
             next_attempt_at=Now(),
             give_up_at=from_now(timedelta(seconds=settings.ACTION_GIVE_UP_SECONDS)),
             completed_at=None,
+            in_doubt=row.in_doubt and not _unknowable(row),
+            settles_at=row.settles_at,
         )
     return row
+
+
+def _unknowable(row: NormalisedAction) -> bool:
+    """Whether nobody can look for its effect. Without the adapter it stays in doubt."""
+    try:
+        action = registry.get(row.provider_id).action(row.canonical_type)
+    except (KeyError, registry.UnknownProvider):
+        return False
+    return action.one_effect is OneEffect.UNKNOWABLE
 
 
 def _locked(action_id: uuid.UUID, *statuses: str) -> NormalisedAction:

@@ -23,7 +23,6 @@ from connections.breaker import Admission, BreakerOpen
 from connections.budget import budget
 from connections.budget_port import resource_type
 from connections.health import call_failed
-from connections.incidents import from_now
 from connections.models import ConnectionStatus, IntegrationConnection, record_failure, record_success
 from connections.runtime import adapter_for, client_for
 from connections.turns import within
@@ -109,12 +108,14 @@ def _carry_out(held: Held, action: OutboundAction, admission: Admission) -> None
     except _Unsettled:
         breaker.succeeded(admission)
         reason = "It is not to be found, and may still come to be: it is looked for again."
-        endings.later(held, max(held.settles_in, retries.FIRST_PAUSE_SECONDS), reason, in_doubt=True)
+        seconds = min(held.settles_in, retries.pause_seconds(row.attempts))
+        # A request that was refused in between leaves no doubt of its own.
+        endings.later(held, seconds, reason, in_doubt=True, settles_at=row.settles_at)
     except _AnswerLost as lost:
         breaker.failed(admission, lost.error)
         _after_loss(held, action, lost.error)
     except ProviderError as error:
-        if isinstance(error, OutOfTime) and not error.sent:
+        if _is_ours(error):
             breaker.abandoned(admission)
         else:
             breaker.failed(admission, error)
@@ -128,9 +129,12 @@ def _carry_out(held: Held, action: OutboundAction, admission: Admission) -> None
         reason = f"A fault of this service ({type(fault).__name__})."
         endings.later(held, retries.pause_seconds(row.attempts), reason, in_doubt=row.in_doubt)
     else:
-        breaker.succeeded(admission)
-        _note_success(row.connection)
-        endings.complete(held, done, how=how)
+        try:
+            # First of all: it must be kept, whatever hinders the rest.
+            endings.complete(held, done, how=how)
+        finally:
+            breaker.succeeded(admission)
+            _note_success(row.connection)
 
 
 def _work(held: Held, action: OutboundAction, command: Command, client: ProviderClient) -> tuple[Done, str]:
@@ -153,6 +157,9 @@ def _work(held: Held, action: OutboundAction, command: Command, client: Provider
         settled = action.settled_by(command, refused)
         if settled is None and (was_in_doubt or action.one_effect is OneEffect.CLIENT_ID):
             settled = action.find(client, command)
+            if settled is None and was_in_doubt and held.settles_in > 0 and _looks(action):
+                # The refusal may be for what is there already and does not show yet.
+                raise _Unsettled from None
         row.in_doubt = False
         if settled is None:
             raise
@@ -178,6 +185,15 @@ def _find(held: Held, action: OutboundAction, command: Command, client: Provider
     return found
 
 
+def _looks(action: OutboundAction) -> bool:
+    return type(action).find is not OutboundAction.find
+
+
+def _is_ours(error: ProviderError) -> bool:
+    """Whether our own time was over before anything was sent: that says nothing of the provider."""
+    return isinstance(error, OutOfTime) and not error.sent
+
+
 def _after_loss(held: Held, action: OutboundAction, error: ProviderError) -> None:
     """A request was sent, and nobody knows what came of it."""
     reason = endings.explained(error)
@@ -185,15 +201,12 @@ def _after_loss(held: Held, action: OutboundAction, error: ProviderError) -> Non
     if action.one_effect is OneEffect.UNKNOWABLE:
         endings.to_review(held, f"{reason} This provider lets nobody look whether it was done.", error)
         return
-    # This process lives, so the provider's own delay is all there is to wait for.
-    shown = from_now(timedelta(seconds=action.visible_within_seconds))
-    seconds = retries.pause_seconds(held.row.attempts, error)
-    endings.later(held, seconds, reason, in_doubt=True, error=error, settles_at=shown)
+    endings.later(held, retries.pause_seconds(held.row.attempts, error), reason, in_doubt=True, error=error)
 
 
 def _after_error(held: Held, error: ProviderError) -> None:
     row, reason = held.row, endings.explained(error)
-    if error.category in ("auth", "server", "network"):
+    if error.category in ("auth", "server", "network") and not _is_ours(error):
         call_failed(row.connection, error, actor="system:actions", told=reason)
     if not row.in_doubt and not error.retryable:
         endings.fail(held, error)

@@ -10,7 +10,7 @@ from datetime import timedelta
 from celery import current_app
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Min
+from django.db.models import Count, Min
 from django.db.models.functions import Now
 
 from actions.leases import begin
@@ -37,9 +37,13 @@ def claim_due() -> list[Claim]:
 
     An action whose lease ended is due as well: whoever ran it is gone.
     """
-    due = NormalisedAction.objects.filter(next_attempt_at__lte=Now())
-    waiting = due.values("connection").annotate(first=Min("next_attempt_at")).order_by("first")
-    claims = (_claim(row["connection"]) for row in waiting[:CONNECTIONS_A_TICK])
+    rows = NormalisedAction.objects.order_by()
+    running = rows.filter(status=ActionStatus.PROCESSING, next_attempt_at__gt=Now())
+    busy = dict(running.values_list("connection").annotate(Count("pk")))
+    full = [connection for connection, number in busy.items() if number >= IN_FLIGHT]
+    due = rows.filter(next_attempt_at__lte=Now()).exclude(connection__in=full)
+    waiting = due.values_list("connection").annotate(first=Min("next_attempt_at")).order_by("first")
+    claims = (_claim(key, IN_FLIGHT - busy.get(key, 0)) for key, _ in waiting[:CONNECTIONS_A_TICK])
     return [claim for claim in claims if claim is not None]
 
 
@@ -67,16 +71,13 @@ def run_claimed(action_ids: Sequence[str], token: str) -> None:
             run(held)
 
 
-def _claim(connection_id: uuid.UUID) -> Claim | None:
-    rows = NormalisedAction.objects.filter(connection_id=connection_id)
-    busy = rows.filter(status=ActionStatus.PROCESSING, next_attempt_at__gt=Now()).count()
-    places = min(ACTIONS_A_MESSAGE, IN_FLIGHT - busy)
-    if places <= 0:
-        return None
-    token = uuid.uuid4()
+def _claim(connection_id: uuid.UUID, places: int) -> Claim | None:
+    rows, token = NormalisedAction.objects.filter(connection_id=connection_id), uuid.uuid4()
     with transaction.atomic():
         due = rows.filter(next_attempt_at__lte=Now()).order_by("next_attempt_at", "action_id")
-        chosen = list(due.select_for_update(skip_locked=True).values_list("pk", flat=True)[:places])
+        chosen = list(
+            due.select_for_update(skip_locked=True).values_list("pk", flat=True)[: min(places, ACTIONS_A_MESSAGE)]
+        )
         rows.filter(pk__in=chosen).update(
             status=ActionStatus.PROCESSING,
             lease_token=token,

@@ -10,6 +10,7 @@ from actions.models import NormalisedAction
 from connections.fields import JsonObject, StrictSerializer, Text
 from providers.actions import OneEffect
 from providers.canonical.action_types import ActionType
+from providers.redaction import redact
 
 TYPES = [(kind.value, kind.meaning) for kind in ActionType]
 MEANS = [(means.value, means.value) for means in OneEffect]
@@ -107,3 +108,8 @@ class Action(serializers.ModelSerializer[NormalisedAction]):
             "completed_at",
         )
         read_only_fields = fields
+
+    def to_representation(self, instance: NormalisedAction) -> dict[str, Any]:
+        """What a caller wrote is stored as it is until it was sent; it is shown without secrets at any time."""
+        shown: dict[str, Any] = super().to_representation(instance)
+        return {**shown, "target": redact(shown["target"]), "payload": redact(shown["payload"])}

@@ -118,7 +118,7 @@ def _flag(request: Request, name: str) -> bool:
     unknown = sorted(set(request.query_params) - {name})
     if unknown:
         raise ValidationError({key[:100]: ["is not a known query parameter"] for key in unknown[:20]})
-    value = request.query_params.get(name, "false")
-    if value not in ("true", "false"):
-        raise ValidationError({name: ["must be true or false"]})
-    return value == "true"
+    values = request.query_params.getlist(name) or ["false"]
+    if values not in (["true"], ["false"]):
+        raise ValidationError({name: ["must be true or false, once"]})
+    return values == ["true"]

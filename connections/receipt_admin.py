@@ -60,7 +60,7 @@ def _can_be_sent(row: Receipt) -> bool:
 @admin.register(Receipt)
 class ReceiptAdmin(OfConnection, EvidenceAdmin):
     list_display = (
-        "operation",
+        "what",
         "outcome_label",
         "connection_link",
         "tenant_id",
@@ -128,6 +128,11 @@ class ReceiptAdmin(OfConnection, EvidenceAdmin):
         if not receipts.send_again(row):
             raise ServiceError("CONFLICT", "The receipt is on its way just now.", status=409)
         return f"The receipt of {row} is sent within seconds."
+
+    @column("operation")
+    def what(self, row: Receipt) -> str:
+        """``github: comment_on_pr``; its full name is on its page."""
+        return ": ".join(row.operation.rsplit(".", 2)[-2:])
 
     @column("outcome")
     def outcome_label(self, row: Receipt) -> SafeString:

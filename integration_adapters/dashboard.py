@@ -12,6 +12,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
+from actions.models import ActionStatus, NormalisedAction
 from connections.models import ConnectionStatus, Incident, IncidentStatus, IntegrationConnection
 from events.conservation import conservation
 from events.ledger_display import ledger_line
@@ -57,6 +58,9 @@ def add_figures(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]
         context["failing"] = _few(
             PollingCursor.objects.filter(active=True, consecutive_failures__gt=0).select_related("connection")
         )
+    if request.user.has_perm("actions.view_normalisedaction"):
+        doubtful = NormalisedAction.objects.filter(status=ActionStatus.NEEDS_REVIEW)
+        context["to_review"] = _few(doubtful.select_related("connection"))
     return context
 
 

@@ -22,8 +22,10 @@ from actions.models import NormalisedAction
 from actions.serializers import Action
 from connections.errors import ServiceError
 from connections.models import IntegrationConnection
+from connections.parsing import storable_object
 
 LISTED = 20
+MAX_KEY = 200
 VERDICTS: dict[str, Callable[..., NormalisedAction]] = {
     "done": review.it_was_done,
     "not-done": review.it_was_not_done,
@@ -41,7 +43,7 @@ class Command(BaseCommand):
             "--target", type=_object, default={}, help="""what it is done to: '{"issue_key": "WEB-1"}'"""
         )
         parser.add_argument("--payload", type=_object, default={}, help="""what is said or set: '{"body": "Seen."}'""")
-        parser.add_argument("--key", default="", help="idempotency key; a new one, if left out")
+        parser.add_argument("--key", type=_key, default="", help="idempotency key; a new one, if left out")
         parser.add_argument("--dry-run", action="store_true", help="only say what would be sent")
         parser.add_argument("--no-wait", action="store_true", help="leave it to the workers")
         parser.add_argument("--tenant", default="", help="only if it is this tenant's")
@@ -111,12 +113,17 @@ class Command(BaseCommand):
 
 def _object(text: str) -> dict[str, Any]:
     try:
-        value = json.loads(text)
-    except ValueError:
-        raise ArgumentTypeError("must be a JSON object") from None
-    if not isinstance(value, dict):
-        raise ArgumentTypeError("must be a JSON object")
-    return value
+        return storable_object(text.encode())
+    except UnicodeError:
+        raise ArgumentTypeError("is no text") from None
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from None
+
+
+def _key(text: str) -> str:
+    if len(text) > MAX_KEY or not text.isprintable():
+        raise ArgumentTypeError(f"must be printable text of at most {MAX_KEY} characters")
+    return text
 
 
 def _found(rows: Any, action_id: uuid.UUID) -> NormalisedAction:

@@ -6,7 +6,13 @@ from typing import Any
 
 import django_filters
 from django.http import Http404
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, PolymorphicProxySerializer, extend_schema
+from drf_spectacular.utils import (
+    OpenApiExample,
+    OpenApiParameter,
+    OpenApiResponse,
+    PolymorphicProxySerializer,
+    extend_schema,
+)
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -91,6 +97,7 @@ class ExecuteAction(APIView):
                 component_name="ActionOrDryRun", serializers=[Action, DryRun], resource_type_field_name=None
             ),
             202: Action,
+            **{code: OpenApiResponse() for code in (404, 409, 422, 502)},
         },
         examples=[_EXAMPLE],
     )

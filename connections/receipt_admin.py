@@ -131,7 +131,7 @@ class ReceiptAdmin(OfConnection, EvidenceAdmin):
 
     @column("operation")
     def what(self, row: Receipt) -> str:
-        """``github: comment_on_pr``; its full name is on its page."""
+        """``<provider>: comment_on_pr``; its full name is on its page."""
         return ": ".join(row.operation.rsplit(".", 2)[-2:])
 
     @column("outcome")

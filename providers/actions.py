@@ -53,7 +53,7 @@ class Command:
     """
 
     target: Mapping[str, Any]
-    payload: Mapping[str, Any]
+    payload: Mapping[str, Any] = field(repr=False)
     mark: str
     since: datetime
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -69,8 +69,8 @@ class WriteRequest:
 
     method: Literal["POST", "PUT", "PATCH", "DELETE"]
     path: str
-    json: Any = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    json: Any = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     lane: str = ""
 
 

@@ -32,9 +32,9 @@ from providers.verification import Scheme
 class WebhookRequest:
     """One request as it arrived, after its signature was verified. Header names are lower case."""
 
-    headers: Mapping[str, str]
-    body: bytes
-    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    query: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Parameters of the URL, as far as they occur once; whoever chose the URL chose them."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """The connection's settings, for providers whose events are described by them."""

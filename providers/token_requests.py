@@ -13,8 +13,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 from urllib.parse import quote_plus, urlsplit
 
+import orjson
+
 from providers.client import ClientConfig, ProviderClient, Response
 from providers.deadline import Deadline
+from providers.disclosure import without
 from providers.document import parse_json
 from providers.errors import GrantEnded, Misconfigured, ProviderError, ProviderFault, RateLimited, Rejected
 from providers.oauth import OAuth2
@@ -100,18 +103,35 @@ def ask(
         # The name of an error may be anything, also what was sent.
         classify=lambda answer: classify(replace(answer, content=_unsent(answer.content, request.fields))),
     )
+    fields = dict(request.fields)
     with ProviderClient(config, policy, observe, deadline) as client:
         if request.encoding == "json":
-            return client.write("POST", request.url, json=dict(request.fields))
-        return client.write("POST", request.url, form=dict(request.fields))
+            answer = client.write("POST", request.url, json=fields)
+        else:
+            answer = client.write("POST", request.url, form=fields)
+    return replace(answer, content=_with_shown_scopes(answer.content, request.fields))
+
+
+def _secrets(fields: Mapping[str, Any]) -> list[str]:
+    return [str(value) for name, value in fields.items() if name not in _PUBLIC and value]
 
 
 def _unsent(content: bytes, fields: Mapping[str, Any]) -> bytes:
     """What a server says, without the secrets it was sent."""
-    for name, value in fields.items():
-        if name not in _PUBLIC and isinstance(value, str) and value:
-            content = content.replace(value.encode(), b"")
-    return content
+    return without(content, _secrets(fields))
+
+
+def _with_shown_scopes(content: bytes, fields: Mapping[str, Any]) -> bytes:
+    """Scopes are shown and kept in clear, so none of them is a secret that was sent or a token that is granted."""
+    try:
+        body = parse_json(content)
+    except ValueError:
+        return content
+    if not isinstance(body, dict) or not isinstance(body.get("scope"), str):
+        return content
+    tokens = [body[name] for name in ("access_token", "refresh_token") if isinstance(body.get(name), str)]
+    told = without(body["scope"].encode(), [secret for secret in (*_secrets(fields), *tokens) if secret])
+    return orjson.dumps({**body, "scope": told.decode()})
 
 
 def granted(answer: Response) -> TokenSet:
@@ -128,7 +148,7 @@ def granted(answer: Response) -> TokenSet:
         access_token=access,
         refresh_token=usable_token(body.get("refresh_token")),
         expires_in=_seconds(body.get("expires_in")),
-        scopes=_scopes(body.get("scope"), not_these=(access, usable_token(body.get("refresh_token")))),
+        scopes=_scopes(body.get("scope")),
     )
 
 
@@ -182,8 +202,5 @@ def _seconds(value: Any) -> float | None:
     return float(value)
 
 
-def _scopes(value: Any, *, not_these: tuple[str, ...]) -> tuple[str, ...] | None:
-    """Scopes are shown and kept in clear; a server that names a token among them is not repeated."""
-    if not isinstance(value, str) or not value.strip():
-        return None
-    return tuple(name for name in re.split(r"[\s,]+", value.strip())[:200] if name not in not_these)
+def _scopes(value: Any) -> tuple[str, ...] | None:
+    return tuple(re.split(r"[\s,]+", value.strip()))[:200] if isinstance(value, str) and value.strip() else None

@@ -83,7 +83,7 @@ def test_a_connection_that_only_receives_needs_no_credential() -> None:
         ({"metadata_tags": '{"team": 7}'}, "metadata_tags", "text"),
         ({"display_name": "  "}, "display_name", "required"),
         ({"auth_ref": "secret:x", "credential_token": ""}, "auth_ref", "reference"),
-        ({"enabled_capabilities": ["outbound_actions"]}, "enabled_capabilities", "choice"),
+        ({"enabled_capabilities": ["time_travel"]}, "enabled_capabilities", "choice"),
         ({"tenant_id": "x" * 101}, "tenant_id", "100"),
     ],
 )

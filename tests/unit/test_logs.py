@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import structlog
 
-from integration_adapters.logs import Redaction, configure_logging
+from integration_adapters.logs import Lines, Redaction, configure_logging
+from providers.known_secrets import remember
 
 TOKEN = "ghp_" + "a1B2" * 9
 
@@ -22,7 +23,7 @@ def written() -> Iterator[io.StringIO]:
     config = configure_logging(console=False, level="INFO", redact_emails=True)
     formatter = dict(config["formatters"]["lines"])
     stream = io.StringIO()
-    handler = logging.StreamHandler(stream)
+    handler = Lines(stream)
     handler.setFormatter(formatter.pop("()")(**formatter))
     logger = logging.getLogger("tests.lines")
     logger.addHandler(handler)
@@ -89,3 +90,47 @@ def test_a_secret_is_found_wherever_it_hides(key: str, value: Any) -> None:
 
 def test_what_is_no_json_is_told_by_its_text() -> None:
     assert Redaction(emails=False)(None, "info", {"event": ValueError("odd")}) == {"event": "odd"}
+
+
+@pytest.mark.parametrize("value", ["a\ud800b", 2**80, {"deep": {"a\udcff": 1}}], ids=["surrogate", "large", "key"])
+def test_what_is_no_json_costs_no_line_and_tells_nothing_beside_it(
+    written: io.StringIO, capsys: pytest.CaptureFixture[str], value: Any
+) -> None:
+    """Python prints a line that cannot be written with its arguments as they are, past all redaction."""
+    structlog.get_logger("tests.lines").warning("provider.odd", value=value, token=TOKEN, header=f"Bearer {TOKEN}")
+    assert line(written)["token"] == "[redacted]"
+    assert capsys.readouterr().err == ""
+
+
+class Unspeakable:
+    def __str__(self) -> str:
+        raise RuntimeError(f"cannot be told: {TOKEN}")
+
+    __repr__ = __str__
+
+
+def test_a_line_that_cannot_be_written_is_told_without_its_arguments(
+    written: io.StringIO, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = logging.LogRecord("tests.lines", logging.WARNING, "", 0, "with %s: %s", (TOKEN, Unspeakable()), None)
+    next(each for each in logging.getLogger("tests.lines").handlers if isinstance(each, Lines)).emit(record)
+    printed = capsys.readouterr().err
+    lost = {"event": "log_line_lost", "level": "error", "logger": "tests.lines", "error": "RuntimeError"}
+    assert json.loads(printed) == lost
+    assert written.getvalue() == ""
+
+
+def test_a_secret_this_thread_has_used_is_in_no_line(written: io.StringIO) -> None:
+    remember("zwetschge-fensterladen")
+    try:
+        raise KeyError("zwetschge-fensterladen")
+    except KeyError:
+        structlog.get_logger("tests.lines").exception("provider.odd", value={"as": ["zwetschge-fensterladen"]})
+    assert "fensterladen" not in written.getvalue()
+    assert "KeyError" in written.getvalue()
+
+
+def test_the_deployments_own_secrets_are_in_no_line() -> None:
+    clean = Redaction(emails=True, secrets=("zwetschge-fensterladen", "kurz", ""))
+    told = clean(None, "", {"event": "x", "at": {"here": ["a zwetschge-fensterladen"]}, "kurz": "kurz"})
+    assert told == {"event": "x", "at": {"here": ["a [redacted]"]}, "kurz": "kurz"}

@@ -12,7 +12,10 @@ from providers import registry
 from providers.client import Response
 from providers.errors import GrantEnded, Misconfigured, ProviderError, ProviderFault, RateLimited, Rejected
 from providers.oauth import OAuth2
-from providers.token_requests import TokenSet, granted, refusal, token_request
+from providers.outbound import OutboundPolicy
+from providers.simulation import SimulatedAnswer
+from providers.token_requests import TokenRequest, TokenSet, ask, granted, refusal, token_request
+from tests.contract.provider_server import serving
 
 REFRESH = {"grant_type": "refresh_token", "refresh_token": "rt"}
 
@@ -104,3 +107,34 @@ def test_vendors_own_words_for_a_dead_refresh_token_are_known(provider: str, cod
     asked = token_request(oauth, origin="", client_id="i", client_secret="s", fields=REFRESH)
     assert asked.classify is not None
     assert isinstance(asked.classify(answer(200, {"error": code})), GrantEnded)
+
+
+class Sender:
+    """What the parts of ``ask`` are told by a server that repeats what it was sent."""
+
+    SECRETS = ("client-secret-of-words", "refresh-token-of-words", "code-of-words")
+
+    @classmethod
+    def asked(cls, url: str) -> TokenRequest:
+        secret, refresh, code = cls.SECRETS
+        fields = {"client_id": "app-1", "client_secret": secret, "refresh_token": refresh, "code": code}
+        return TokenRequest(url=f"{url}/token", fields=fields)
+
+
+@pytest.mark.parametrize("repeated", Sender.SECRETS)
+def test_an_error_named_after_a_secret_that_was_sent_is_not_repeated(repeated: str) -> None:
+    told = orjson.dumps({"error": repeated})
+    with serving(lambda *_: SimulatedAnswer(400, {}, told)) as running, pytest.raises(Rejected) as refused:
+        ask(Sender.asked(running.url), OutboundPolicy.parse(["127.0.0.1"]))
+    assert repeated not in str(refused.value)
+    assert "unnamed" in str(refused.value)
+
+
+def test_no_scope_is_a_token_or_a_secret_that_was_sent_and_the_tokens_stay() -> None:
+    granted_now = {"access_token": "access-token-of-words", "refresh_token": Sender.SECRETS[1], "expires_in": 60}
+    scope = " ".join(["read", "access-token-of-words", *Sender.SECRETS, "app-1"])
+    told = orjson.dumps({**granted_now, "scope": scope})
+    with serving(lambda *_: SimulatedAnswer(200, {}, told)) as running:
+        tokens = granted(ask(Sender.asked(running.url), OutboundPolicy.parse(["127.0.0.1"])))
+    assert (tokens.access_token, tokens.refresh_token) == ("access-token-of-words", Sender.SECRETS[1])
+    assert set(tokens.scopes or ()) == {"read", "[redacted]", "app-1"}

@@ -9,6 +9,9 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 from providers.adapters.azure_devops import entra, mapping
+from providers.adapters.azure_devops.actions import ACTIONS
+from providers.adapters.azure_devops.answers import classify, explain
+from providers.adapters.azure_devops.lookup import IDENTITY_PATH, IDENTITY_VERSION
 from providers.adapters.azure_devops.polling import (
     BuildStream,
     ClosedPullRequestStream,
@@ -20,13 +23,12 @@ from providers.adapters.azure_devops.quotas import QUOTAS
 from providers.adapters.azure_devops.settings import SETTINGS
 from providers.adapters.azure_devops.webhook import AzureDevOpsWebhook
 from providers.canonical import JSON, Category, Signal, SignalType
-from providers.client import ClientConfig, ProviderClient, Response
+from providers.client import ClientConfig, ProviderClient
 from providers.document import Document, compact
-from providers.errors import AuthFailed, Misconfigured, ProviderError, ProviderFault, Rejected
+from providers.errors import AuthFailed, Misconfigured, ProviderFault, Rejected
 from providers.manifest import MIB, Manifest
 from providers.spi import Adapter, Identity
 
-IDENTITY_PATH = "_apis/connectionData"
 _TOKEN = re.compile(r"[!-~]{1,8192}", re.ASCII)
 _SECRET: JSON = {"type": "string", "minLength": 1, "maxLength": 8192, "pattern": "^[!-~]+$"}
 
@@ -76,6 +78,7 @@ class AzureDevOpsAdapter(Adapter):
 
     webhook = AzureDevOpsWebhook()
     streams = (WorkItemStream(), BuildStream(), OpenedPullRequestStream(), ClosedPullRequestStream(), PushStream())
+    actions = ACTIONS
 
     def normalise(self, signal_type: SignalType, event_type: str, payload: JSON) -> Signal:
         return mapping.signal(signal_type, event_type, payload)
@@ -100,12 +103,12 @@ class AzureDevOpsAdapter(Adapter):
             },
             rate_limit_headers=self.manifest.rate_limit_headers,
             classify=classify,
+            explain=explain,
         )
 
     def verify(self, client: ProviderClient) -> Identity:
         """Ask who we are; a visitor without a name is told so with 200."""
-        # The service has this call as a preview only.
-        params = {"api-version": f"{self.api_versions[0]}-preview"}
+        params = {"api-version": IDENTITY_VERSION}
         try:
             body = Document(client.get(IDENTITY_PATH, params=params).json())
         except Rejected as error:
@@ -120,19 +123,3 @@ class AzureDevOpsAdapter(Adapter):
         if not account:
             raise ProviderFault("Azure DevOps does not say whose token this is.")
         return Identity(account=account, details=compact({"name": name}))
-
-
-def classify(answer: Response) -> ProviderError | None:
-    """A bad token is often answered with a sign-in page: 203, a redirect, or 200 with HTML."""
-    kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if answer.status in (203, 302) or (answer.status < 300 and kind == "text/html"):
-        return AuthFailed(
-            "Azure DevOps answers with its sign-in page: the token is wrong, expired or not for this organisation.",
-            status=answer.status,
-        )
-    if answer.status == 403 and b"TF400813" in answer.content:
-        return AuthFailed(
-            "Azure DevOps refuses the token (403, TF400813): the account lacks access, or a policy forbids the token.",
-            status=answer.status,
-        )
-    return None

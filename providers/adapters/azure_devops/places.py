@@ -31,15 +31,20 @@ def page(document: Document, *pointers: str) -> str | None:
 def organisation(document: Document) -> str | None:
     """Name of the organisation, or of the collection on a server in one's own house."""
     for pointer in _BASES:
-        parts = _parts(page(document, pointer))
-        if parts:
-            return _cloud(*parts) or (parts[1][-1] if parts[1] else None)
+        if base := page(document, pointer):
+            return organisation_at(base)
     for pointer in _ADDRESSES:
         parts = _parts(page(document, f"/resource{pointer}"))
         found = _cloud(*parts) if parts else None
         if found:
             return found
     return None
+
+
+def organisation_at(base_url: str) -> str | None:
+    """The same, of a base address."""
+    host, steps = _parts(base_url) or ("", [])
+    return _cloud(host, steps) or (steps[-1] if steps else None)
 
 
 def _parts(address: str | None) -> tuple[str, list[str]] | None:

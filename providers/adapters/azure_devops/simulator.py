@@ -2,7 +2,7 @@
 
 Answers as the service does: a wrong token gets the sign-in page of another host, a call without its version a 400.
 Tells of happenings as an unfiltered subscription does. Builds are listed minutes after they ended, some of them at the
-same time; work items go away. The lists are in ``simulated_lists``.
+same time; work items go away. The lists are in ``simulated_lists``, what can be changed in ``simulated_writes``.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from urllib.parse import quote, unquote
 import orjson
 
 from providers.adapters.azure_devops.simulated_lists import Lists, Refused
+from providers.adapters.azure_devops.simulated_writes import KINDS, STATES, Writes
 from providers.simulation import SimulatedAnswer, SimulatedDelivery
 
 ORGANISATION = "acme-shop"
@@ -27,7 +28,8 @@ REPOSITORY = "storefront"
 BASE = f"https://dev.azure.example/{ORGANISATION}/"
 PEOPLE = ("Zoe", "Ravi", "Mina", "Olaf")
 BRANCHES = ("basket", "search-index", "dark-mode", "invoice-mail")
-STATES = ("New", "Active", "Resolved", "Closed")
+# Somebody whose id is the same in every world.
+RITA = "5f1b6c1e-0000-4000-8000-00000000a11a"
 SIGN_IN = "https://app.vssps.visualstudio.com/_signin"
 FAULT_RATE = 0.05
 # What has happened before anybody looks; more than a page of every list.
@@ -52,9 +54,13 @@ class Simulator:
         self._now = clock() - PAST
         # A fresh world for each process: one started again tells of new happenings.
         self._space = uuid.uuid5(uuid.NAMESPACE_URL, f"{BASE}{self._now.isoformat()}")
+        self._ids: dict[str, uuid.UUID] = {}
         self._told = 0
-        self._items: list[Change] = []
-        self._lists = Lists({"id": str(self._id("project")), "name": PROJECT}, self._repository())
+        self.items: list[Change] = []
+        self.project = {"id": str(self._id("project")), "name": PROJECT}
+        self.repository = self._repository()
+        self._lists = Lists(self.project, self.repository)
+        self.writes = Writes(self)
         self._past = True
         for _ in range(PAST_HAPPENINGS):
             self._happen()
@@ -77,12 +83,16 @@ class Simulator:
         if headers.get("authorization") != f"Basic {pair}":
             return SimulatedAnswer(302, {"content-type": "text/html; charset=utf-8", "location": SIGN_IN}, _PAGE)
         organisation, *steps = [unquote(step) for step in path.split("/") if step] or [""]
-        if (method, organisation) != ("GET", ORGANISATION):
+        if organisation != ORGANISATION:
             return _problem(404, "VS800075", "The page or project does not exist.")
         asked = {name: values[-1] for name, values in query.items()}
         if steps == ["_apis", "connectionData"]:
             return self._connection_data(asked)
         try:
+            if (told := self.writes.answer(method, steps, asked, headers, body)) is not None:
+                return _answer(told[0], told[1], **date)
+            if method != "GET":
+                raise Refused(405, "VssMethodNotAllowed", "The requested resource does not support this method.")
             found, more = self._lists.answer(steps, asked)
         except Refused as refused:
             return _problem(refused.status, refused.key, str(refused))
@@ -91,10 +101,48 @@ class Simulator:
     def _connection_data(self, asked: dict[str, str]) -> SimulatedAnswer:
         if asked.get("api-version") != "7.1-preview":
             return _problem(400, "VssInvalidPreviewVersionException", "The -preview flag must be supplied.")
-        user = {**self._person("Bot"), "providerDisplayName": "Acme bot", "isActive": True}
+        user = {**self.bot(), "providerDisplayName": "Acme bot", "isActive": True}
         return _answer(200, {"authenticatedUser": user, "authorizedUser": user, "deploymentType": "hosted"})
 
     # --- the world ---
+
+    def effects(self) -> list[str]:
+        return list(self.writes.made)
+
+    @property
+    def pulls(self) -> list[Change]:
+        return self._lists.pull_requests
+
+    @property
+    def commits(self) -> set[str]:
+        return {ref["newObjectId"] for push in self._lists.pushes for ref in push["refUpdates"]}
+
+    @property
+    def branches(self) -> set[str]:
+        return {"refs/heads/main", *(ref["name"] for push in self._lists.pushes for ref in push["refUpdates"])}
+
+    def now(self) -> str:
+        return _text(self._later())
+
+    def bot(self) -> Change:
+        return self._person("Bot")
+
+    def people(self) -> list[Change]:
+        rita = {"id": RITA, "displayName": "Rita", "uniqueName": "rita@acme.example"}
+        return [*(self._person(name) for name in (*PEOPLE, "Bot")), rita]
+
+    def new_item(self, kind: str, fields: Change) -> Change:
+        self._create("Bot")
+        item = self.items[-1]
+        item["fields"].pop("System.Description")
+        item["fields"] |= {"System.WorkItemType": kind, **fields}
+        self._lists.revisions[-1]["fields"] = dict(item["fields"])
+        return item
+
+    def change_item(self, item: Change, fields: Change) -> None:
+        moment = self.now()
+        moved = {"Microsoft.VSTS.Common.StateChangeDate": moment} if "System.State" in fields else {}
+        self._update(item, "Bot", moment, {**fields, **moved})
 
     def tick(self) -> list[SimulatedDelivery]:
         event, version, resource = self._happen()
@@ -131,7 +179,9 @@ class Simulator:
         return self._now
 
     def _id(self, name: str) -> uuid.UUID:
-        return uuid.uuid5(self._space, name)
+        if name not in self._ids:
+            self._ids[name] = uuid.uuid5(self._space, name)
+        return self._ids[name]
 
     def _person(self, name: str) -> Change:
         return {"id": str(self._id(name)), "displayName": name, "uniqueName": f"{name.lower()}@acme.example"}
@@ -211,11 +261,11 @@ class Simulator:
         return "ms.vss-code.git-pullrequest-comment-event", "2.0", told
 
     def _create(self, person: str) -> tuple[str, str, Change]:
-        moment, number = _text(self._later()), len(self._items) + 1
+        moment, number = _text(self._later()), len(self.items) + 1
         fields = {
             "System.Id": number,
             "System.TeamProject": PROJECT,
-            "System.WorkItemType": self._random.choice(("Bug", "Task", "User Story")),
+            "System.WorkItemType": self._random.choice(KINDS),
             "System.State": "New",
             "System.CreatedDate": moment,
             "System.CreatedBy": self._person(person),
@@ -226,7 +276,7 @@ class Simulator:
             "Microsoft.VSTS.Common.StateChangeDate": moment,
         }
         item = {"id": number, "rev": 1, "fields": fields}
-        self._items.append(item)
+        self.items.append(item)
         return "workitem.created", "5.1-preview.3", self._revised(item)
 
     def _revised(self, item: Change) -> Change:
@@ -236,10 +286,10 @@ class Simulator:
         return revision
 
     def _some_item(self, person: str) -> Change:
-        there = [item for item in self._items if "System.IsDeleted" not in item["fields"]]
+        there = [item for item in self.items if "System.IsDeleted" not in item["fields"]]
         if not there:
             self._create(person)
-            there = self._items[-1:]
+            there = self.items[-1:]
         return self._random.choice(there)
 
     def _move(self, person: str) -> tuple[str, str, Change]:

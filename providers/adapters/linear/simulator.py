@@ -48,6 +48,7 @@ class Simulator:
         self._now = clock() - PAST
         # A fresh world for each process: one started again tells of new happenings.
         self._space = uuid.uuid5(uuid.NAMESPACE_URL, f"linear {self._now.isoformat()}")
+        self._ids: dict[str, str] = {}
         self.directory = Directory(self._id)
         self._told = 0
         self.issues: list[Body] = []
@@ -184,7 +185,9 @@ class Simulator:
         return _text(self._now)
 
     def _id(self, name: str) -> str:
-        return str(uuid.uuid5(self._space, name))
+        if name not in self._ids:
+            self._ids[name] = str(uuid.uuid5(self._space, name))
+        return self._ids[name]
 
     def _state(self, name: str) -> Body:
         state = self.directory.state(name)

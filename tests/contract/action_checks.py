@@ -24,10 +24,13 @@ from providers.simulation import EffectKeeper, SimulatedAnswer
 from tests.contract.provider_server import Server, serving
 from tests.contract.stream_checks import GARBAGE
 from tests.contract.subject import Subject
+from tests.extent import extent
 
 MARK = "0193a1de-0000-7000-8000-00000000a001"
 FOREIGN_MARK = "0193a1de-0000-7000-8000-00000000a002"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+# Nothing, a page, something else, an object without what is looked for.
+UNREADABLE = extent((b"", b"<html>Sorry</html>", b"null", b"{}"), GARBAGE)
 Check = Callable[[Subject], None]
 
 
@@ -197,7 +200,7 @@ def refusals_of_a_command_are_told_apart(subject: Subject, action: OutboundActio
 @_for_each_action
 def an_answer_nobody_can_read_is_no_success(subject: Subject, action: OutboundAction) -> None:
     """What may have been done is never told as done, nor as refused."""
-    for body in GARBAGE:
+    for body in UNREADABLE:
         with _trial(subject, action) as trial:
             _answer_writes(trial, SimulatedAnswer(200, {"content-type": "application/json"}, body))
             try:
@@ -213,7 +216,11 @@ def an_answer_nobody_can_read_is_no_success(subject: Subject, action: OutboundAc
 def not_being_able_to_look_is_not_absence(subject: Subject, action: OutboundAction) -> None:
     if action.one_effect not in (OneEffect.MARKER, OneEffect.CLIENT_ID):
         return
-    for answer in (SimulatedAnswer(503), SimulatedAnswer(429), *(SimulatedAnswer(200, {}, body) for body in GARBAGE)):
+    for answer in (
+        SimulatedAnswer(503),
+        SimulatedAnswer(429),
+        *(SimulatedAnswer(200, {}, body) for body in UNREADABLE),
+    ):
         with _trial(subject, action) as trial:
             trial.server.answer = lambda *_request, answer=answer: answer
             with pytest.raises(ProviderError):

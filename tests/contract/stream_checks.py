@@ -21,6 +21,7 @@ from providers.spi import Page, ProviderEvent, Stream, WebhookRequest, Window
 from tests.contract.payload_checks import sound_signal
 from tests.contract.provider_server import Answer, Server, serving
 from tests.contract.subject import Subject, altered, places, shape
+from tests.extent import extent
 
 LOOPBACK = OutboundPolicy.parse(["127.0.0.1"])
 EVER = Window(since=datetime(2001, 1, 1, tzinfo=UTC))
@@ -259,7 +260,7 @@ def twisted_answers_are_survived(subject: Subject) -> None:
             document = orjson.loads(answer.body)
             # One item of a list stands for all: each place once by its shape.
             for path in {shape(path): path for path in places(document)}.values():
-                for new in (None, "x", 7, [None], {}):
+                for new in extent((None, "x", [None]), (None, "x", 7, [None], {})):
                     body = altered(document, path, new)
                     server.answer = _constant(SimulatedAnswer(200, answer.headers, body))
                     _page_or_provider_error(subject, part, f"{path} = {new!r}")

@@ -45,7 +45,7 @@ def test_the_verdict_sees_every_kind_of_wrong(wrong: dict[str, object]) -> None:
 
 def test_what_was_answered_2xx_is_delivered_once_whatever_dies() -> None:
     command = [sys.executable, "-m", "tests.resilience.chaos", "--json"]
-    load = ["--rate", "30", "--polled", "100", "--redis-gone", "12", "--pause", "3"]
+    load = ["--rate", "30", "--polled", "100", "--redis-gone", "8", "--pause", "2"]
     # Its own engines, whatever this run of the tests uses.
     environment = {k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "REDIS_URL")}
     ended = subprocess.run([*command, *load], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=360)

@@ -211,12 +211,12 @@ class ParrotAdapter(Adapter):
 
     # Where it breaks, and what it knew when it did.
     broken: ClassVar[set[str]] = set()
-    knows: ClassVar[dict[str, Any]] = {}
+    knows: ClassVar[dict[str, str]] = {}
 
     @classmethod
     def break_in(cls, place: str, seen: Any) -> None:
         if place in cls.broken:
-            words = " ".join(f"{name}={value}" for name, value in cls.knows.items())
+            words = " ".join(cls.knows.values())
             content = getattr(seen, "content", b"").decode(errors="replace")
             raise Broken(f"{place}: {seen!r} {content} {words}")
 

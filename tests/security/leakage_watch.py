@@ -1,4 +1,4 @@
-"""Everything a process tells while a test drives it: log lines down to debug, its output, Redis commands, statements."""
+"""Everything a process tells while a test drives it: log lines down to debug, commands to Redis, what it stores."""
 
 from __future__ import annotations
 
@@ -74,14 +74,14 @@ class Watch:
         rows.update(status="active")
         return rows.get()
 
-    def leaks(self) -> list[str]:
+    def leaks(self, *, admin_too: bool = False) -> list[str]:
         """Where planted secrets are found."""
         lines = self.lines.getvalue()
         assert '"level":"debug"' in lines
         told = [("the log", line) for line in lines.splitlines()]
         told += [("a command to Redis", command) for command in self.commands]
         told.append(("the metrics", exposition()))
-        return search_everywhere(self.planted, [*self.told, *told])
+        return search_everywhere(self.planted, [*self.told, *told], admin_too=admin_too)
 
 
 @contextmanager

@@ -47,10 +47,11 @@ def go_on(watch: Watch) -> None:
 
 def test_the_credential_stays_inside_on_every_way_an_action_ends(watch: Watch, parrot: Parrot) -> None:
     """SEC-IA-01"""
-    for shape in SHAPES:
+    moods = ("ok", "rejected", "refuse", "fault", "redirect", "elsewhere", "junk")
+    for shape, some in zip(SHAPES, (moods, moods[:2]), strict=True):
         connection = watch.create(parrot, {"token": watch.plant("a token", shape)})
         ask(watch, connection, "dry", query="?dry_run=true")
-        for mood in ("ok", "rejected", "refuse", "fault", "redirect", "elsewhere", "junk"):
+        for mood in some:
             parrot.mood = mood
             IntegrationConnection.objects.filter(pk=connection.pk).update(status="active")
             ask(watch, connection, f"{shape}-{mood}")
@@ -59,7 +60,8 @@ def test_the_credential_stays_inside_on_every_way_an_action_ends(watch: Watch, p
         watch.call("get", "/v1/integrations/actions")
     statuses = set(NormalisedAction.objects.values_list("status", flat=True))
     assert {"completed", "failed"} <= statuses
-    assert watch.leaks() == []
+    assert any("actions.run_claimed" in command for command in watch.commands)
+    assert watch.leaks(admin_too=True) == []
 
 
 def test_the_credential_stays_inside_when_the_action_breaks(watch: Watch, parrot: Parrot) -> None:

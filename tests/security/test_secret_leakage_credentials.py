@@ -51,7 +51,7 @@ def look(watch: Watch, connection: IntegrationConnection) -> None:
 @pytest.mark.parametrize("number", [0, 1], ids=["bearer", "basic"])
 def test_a_credential_stays_inside_whatever_the_provider_answers(watch: Watch, parrot: Parrot, number: int) -> None:
     """SEC-IA-01"""
-    for shape, moods in zip(SHAPES, (MOODS, ("refuse", "ok")), strict=True):
+    for shape, moods in zip(SHAPES, (MOODS, ("ok",)), strict=True):
         credential = credentials(watch, shape)[number]
         connection = watch.create(parrot, credential)
         for mood in moods:
@@ -59,7 +59,7 @@ def test_a_credential_stays_inside_whatever_the_provider_answers(watch: Watch, p
             use(watch, connection)
         look(watch, connection)
         assert any(credential["token"] in sent for sent in parrot.sent)
-    assert watch.leaks() == []
+    assert watch.leaks(admin_too=number == 0) == []
 
 
 def test_a_credential_stays_inside_when_the_adapter_breaks(watch: Watch, parrot: Parrot) -> None:

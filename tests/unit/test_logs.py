@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import structlog
+from django.template import Context, Template
 
 from integration_adapters.logs import Lines, Redaction, configure_logging
 from providers.known_secrets import remember
@@ -134,3 +135,18 @@ def test_the_deployments_own_secrets_are_in_no_line() -> None:
     clean = Redaction(emails=True, secrets=("zwetschge-fensterladen", "kurz", ""))
     told = clean(None, "", {"event": "x", "at": {"here": ["a zwetschge-fensterladen"]}, "kurz": "kurz"})
     assert told == {"event": "x", "at": {"here": ["a [redacted]"]}, "kurz": "kurz"}
+
+
+def test_what_a_page_was_given_is_in_no_line_at_debug_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Django tells of a name a template looks up in vain together with everything the template was given."""
+    level = configure_logging(console=False, level="DEBUG", redact_emails=True)["loggers"]["django.template"]["level"]
+    stream, logger = io.StringIO(), logging.getLogger("django.template")
+    handler = logging.StreamHandler(stream)
+    monkeypatch.setattr(logger, "handlers", [handler])
+    for of_level in ("DEBUG", level):
+        stream.truncate(stream.seek(0))
+        monkeypatch.setattr(logger, "level", logging.getLevelName(of_level))
+        logger.manager._clear_cache()
+        Template("{{ nothing }}").render(Context({"shown once": "zwetschge-fensterladen"}))
+        assert ("fensterladen" in stream.getvalue()) == (of_level == "DEBUG")
+    logger.manager._clear_cache()

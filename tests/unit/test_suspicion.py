@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from providers.redaction import MAX_DEPTH, redact, redacted_json
 from providers.suspicion import is_beyond_suspicion
+from tests.extent import extent
 from tests.unit.test_redaction import SECRETS
 
 # Pieces of which secrets, their labels and what is round them are made, and what could hide them from a quick look.
@@ -34,7 +35,7 @@ VALUES = st.recursive(
 
 
 @given(VALUES, st.booleans())
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=extent(300, 1500), deadline=None)
 def test_the_quick_way_gives_what_the_slow_way_gives(value: Any, emails: bool) -> None:
     try:
         expected = orjson.dumps(redact(value, emails=emails))
@@ -44,7 +45,7 @@ def test_the_quick_way_gives_what_the_slow_way_gives(value: Any, emails: bool) -
 
 
 @given(TEXTS, TEXTS, st.booleans())
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=extent(300, 1500), deadline=None)
 def test_nothing_that_would_be_changed_is_beyond_suspicion(key: str, text: str, emails: bool) -> None:
     value = {key: text}
     try:

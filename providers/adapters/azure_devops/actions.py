@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final
 from providers.actions import Command, Done, OneEffect, OutboundAction, WriteRequest
 from providers.adapters.azure_devops import lookup
 from providers.adapters.azure_devops.actions_pulls import PULL_ACTIONS, REPOSITORY, pull_label, pull_labelled
-from providers.adapters.azure_devops.html_writing import html, letters, mark_of, with_mark
+from providers.adapters.azure_devops.html_writing import html, mark_of, with_mark
 from providers.adapters.azure_devops.items import params
 from providers.adapters.azure_devops.places import page
 from providers.canonical import JSON
@@ -22,6 +22,7 @@ from providers.client import ProviderClient, Response
 from providers.document import Document
 from providers.errors import ProviderFault, Rejected
 from providers.finding import made_since
+from providers.markdown import letters
 from providers.paging import NextToken, Query
 
 _WORK: Final = "vso.work_write"

@@ -12,7 +12,6 @@ from typing import Any, ClassVar, Final
 
 from providers.actions import Command, Done, OneEffect, OutboundAction, WriteRequest
 from providers.adapters.azure_devops import lookup
-from providers.adapters.azure_devops.html_writing import letters
 from providers.adapters.azure_devops.items import params
 from providers.adapters.azure_devops.places import page
 from providers.canonical import JSON
@@ -21,6 +20,7 @@ from providers.client import ProviderClient, Response
 from providers.document import Document, compact
 from providers.errors import ProviderFault, Rejected
 from providers.finding import CLOCKS_DIFFER, listed
+from providers.markdown import letters
 from providers.paging import Offset, Query
 
 _CODE: Final = "vso.code_write"

@@ -11,11 +11,12 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from providers.actions import Command
-from providers.adapters.msteams.html_writing import letters, mark_of
+from providers.adapters.msteams.html_writing import mark_of
 from providers.adapters.msteams.places import messages_path
 from providers.client import ProviderClient
 from providers.document import Document
 from providers.errors import ProviderFault
+from providers.markdown import letters
 
 PAGE_SIZE: Final = 50
 _MAX_PAGES: Final = 40

@@ -15,8 +15,8 @@ from typing import Any, Final
 
 import orjson
 
-from providers.adapters.msteams.html_writing import words
 from providers.document import moment_of
+from providers.markdown import words
 
 JSON = dict[str, Any]
 

@@ -13,9 +13,10 @@ import pytest
 
 from providers.actions import WriteRequest
 from providers.adapters.azure_devops.adapter import AzureDevOpsAdapter
-from providers.adapters.azure_devops.html_writing import html, letters, mark_of, with_mark
+from providers.adapters.azure_devops.html_writing import html, mark_of, with_mark
 from providers.adapters.azure_devops.simulator import RITA, Simulator
 from providers.errors import AuthFailed, ProviderFault, Rejected
+from providers.markdown import letters
 from providers.simulation import SimulatedAnswer
 from tests.acting import Acting, acting
 from tests.contract.subject import FIXTURES

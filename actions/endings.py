@@ -66,7 +66,7 @@ def later(
     held: Held, seconds: float, reason: str, *, in_doubt: bool, error: ProviderError | None = None, **more: Any
 ) -> None:
     """Due again after so long, unless the time for it is over by then."""
-    row = held.row
+    row, reason = held.row, safe(reason)
     if seconds > held.time_left:
         give_up(held, f"Given up: {reason}", in_doubt=in_doubt, error=error)
         return

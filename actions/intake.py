@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -34,12 +34,12 @@ class Taken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What a caller asks for, before anything is checked."""
+    """What a caller asks for, before anything is checked. ``repr`` leaves out what is said: it may hold a secret."""
 
     provider_id: str
     canonical_type: str
     target: Mapping[str, Any]
-    payload: Mapping[str, Any]
+    payload: Mapping[str, Any] = field(repr=False)
     idempotency_key: str
     correlation_id: str = ""
 

@@ -26,6 +26,7 @@ from connections.metrics import USAGE_NOT_RECORDED
 from connections.platform import platform_headers
 from connections.secret_port import REMEMBERED_SECONDS, SecretsUnreachable
 from providers.answers import AnswerTooLarge, read_body
+from providers.disclosure import proofs, without
 from providers.document import moment_of, parse_json
 from providers.redaction import redact_text
 
@@ -151,7 +152,8 @@ class PlatformBudget:
                 allow_redirects=False,
                 stream=True,
             ) as raw:
-                return raw.status_code, read_body(raw, max_bytes=MAX_ANSWER_BYTES, seconds=self._timeout)
+                content = read_body(raw, max_bytes=MAX_ANSWER_BYTES, seconds=self._timeout)
+                return raw.status_code, without(content, proofs(headers))
         except AnswerTooLarge:
             raise _Unavailable("its answer is too large") from None
         except (requests.exceptions.InvalidHeader, UnicodeEncodeError):

@@ -14,6 +14,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.util.retry import Retry
 
 from providers.answers import AnswerTooLarge, PlainSession, read_body
+from providers.disclosure import proofs, without
 from providers.document import parse_json
 
 MAX_ANSWER_BYTES = 1024 * 1024
@@ -61,7 +62,10 @@ def platform_session() -> requests.Session:
 def exchange(
     method: str, url: str, headers: Mapping[str, str], body: Any = None, *, timeout_seconds: float, service: str
 ) -> Answer:
-    """The answer, whatever its status. Raises ``NoAnswer``, in words that name the ``service`` and hold no secret."""
+    """The answer, whatever its status, without the token it was asked with.
+
+    Raises ``NoAnswer``, in words that name the ``service`` and hold no secret.
+    """
     try:
         with platform_session().request(
             method,
@@ -73,10 +77,10 @@ def exchange(
             stream=True,
         ) as raw:
             wait = raw.headers.get("Retry-After", "")
-            content = read_body(raw, max_bytes=MAX_ANSWER_BYTES, seconds=timeout_seconds)
+            told = read_body(raw, max_bytes=MAX_ANSWER_BYTES, seconds=timeout_seconds)
             # A past or absurd time is no wish.
             wish = float(wait) if re.fullmatch(r"[0-9]{1,6}", wait, re.ASCII) else 0.0
-            return Answer(raw.status_code, content, wish)
+            return Answer(raw.status_code, without(told, proofs(headers)), wish)
     except AnswerTooLarge:
         raise NoAnswer(f"The answer of the {service} is too large.") from None
     except (requests.exceptions.InvalidHeader, UnicodeEncodeError):

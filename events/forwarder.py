@@ -20,6 +20,7 @@ from connections.secret_store import SecretsUnreachable
 from events.envelope import SCHEMA_VERSION
 from events.mapping import Sealed
 from providers.answers import AnswerTooLarge, read_body
+from providers.disclosure import proofs, without
 from providers.document import parse_json
 from providers.redaction import redact_text
 
@@ -139,17 +140,18 @@ class Pm3Forwarder:
 
     def _call(self, method: str, path: str, tenant_id: str, body: bytes) -> _Answer:
         try:
+            headers = platform_headers(tenant_id, "pm3")
             with platform_session().request(
                 method,
                 self._base_url + path,
                 data=body,
-                headers={**platform_headers(tenant_id, "pm3"), "Content-Type": "application/json"},
+                headers={**headers, "Content-Type": "application/json"},
                 timeout=(min(3.0, self._timeout), self._timeout),
                 allow_redirects=False,
                 stream=True,
             ) as raw:
                 status, wait = raw.status_code, raw.headers.get("Retry-After", "")
-                content = read_body(raw, max_bytes=MAX_ANSWER_BYTES, seconds=self._timeout)
+                content = without(read_body(raw, max_bytes=MAX_ANSWER_BYTES, seconds=self._timeout), proofs(headers))
         except AnswerTooLarge:
             raise ForwardingFailed(
                 "UNREADABLE", "The ingestion service's answer is too large.", retryable=True

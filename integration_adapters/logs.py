@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import logging
-import re
-from typing import Any
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any, TextIO
 
 import orjson
 import structlog
 from structlog.typing import EventDict, Processor
 
-from providers.known_secrets import hidden
-from providers.redaction import redact
-
-# The token in a webhook's path opens the door, so paths are cut before it, whoever logs them.
-_DOOR = re.compile(r"(/integrations/webhooks/[^/\s]+/)[^/\s\"'?]+")
+from providers.known_secrets import SHORTEST, hidden
+from providers.redaction import REDACTED, cut_doors, redact
 
 
 class Redaction:
@@ -23,17 +23,41 @@ class Redaction:
     Secrets by name, by shape, and those this thread has handled, whatever they look like.
     """
 
-    def __init__(self, *, emails: bool) -> None:
+    def __init__(self, *, emails: bool, secrets: Iterable[str] = ()) -> None:
+        """``secrets``: the deployment's own."""
         self._emails = emails
+        self._secrets = tuple(secret for secret in secrets if len(secret) >= SHORTEST)
 
     def __call__(self, logger: Any, name: str, event_dict: EventDict) -> EventDict:
-        kept = {key: _without_tokens(_plain(value)) for key, value in event_dict.items()}
+        kept = {key: self._clean(_plain(value)) for key, value in event_dict.items()}
         redacted: EventDict = redact(kept, emails=self._emails)
         return redacted
 
+    def _clean(self, value: Any) -> Any:
+        if isinstance(value, str):
+            for secret in self._secrets:
+                value = value.replace(secret, REDACTED)
+            return hidden(cut_doors(value))
+        if isinstance(value, dict):
+            return {key: self._clean(item) for key, item in value.items()}
+        return [self._clean(item) for item in value] if isinstance(value, list) else value
 
-def configure_logging(*, console: bool, level: str, redact_emails: bool) -> dict[str, Any]:
-    """Set structlog up and return Django's ``LOGGING``; both speak through the same processors."""
+
+class Lines(logging.StreamHandler[TextIO]):
+    """Writes to stderr. A line that cannot be written is told without what it held, which nobody has redacted."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - named by the standard library
+        error = getattr(sys.exc_info()[0], "__name__", "")
+        lost = {"event": "log_line_lost", "level": "error", "logger": record.name, "error": error}
+        with suppress(OSError, ValueError):
+            sys.stderr.write(json.dumps(lost) + "\n")
+
+
+def configure_logging(*, console: bool, level: str, redact_emails: bool, secrets: Iterable[str] = ()) -> dict[str, Any]:
+    """Set structlog up and return Django's ``LOGGING``; both speak through the same processors.
+
+    ``secrets`` are in no line, whatever they look like.
+    """
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -63,12 +87,12 @@ def configure_logging(*, console: bool, level: str, redact_emails: bool) -> dict
                 "foreign_pre_chain": shared,
                 "processors": [
                     structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                    Redaction(emails=redact_emails),
+                    Redaction(emails=redact_emails, secrets=secrets),
                     renderer,
                 ],
             }
         },
-        "handlers": {"lines": {"class": "logging.StreamHandler", "formatter": "lines"}},
+        "handlers": {"lines": {"class": "integration_adapters.logs.Lines", "formatter": "lines"}},
         "root": {"handlers": ["lines"], "level": level},
         "loggers": {
             # Django's own handlers would print each line a second time, unredacted.
@@ -83,7 +107,10 @@ def configure_logging(*, console: bool, level: str, redact_emails: bool) -> dict
 
 
 def _json(_logger: Any, _name: str, event_dict: EventDict) -> str:
-    return orjson.dumps(event_dict, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    try:
+        return orjson.dumps(event_dict, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError:  # half a character, or a number of more than 64 bits
+        return json.dumps(event_dict, default=str)
 
 
 def _plain(value: Any) -> Any:
@@ -93,11 +120,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         return [_plain(item) for item in value]
     return value if isinstance(value, str | int | float | bool | None) else str(value)
-
-
-def _without_tokens(value: Any) -> Any:
-    if isinstance(value, str):
-        return hidden(_DOOR.sub(r"\1[redacted]", value))
-    if isinstance(value, dict):
-        return {key: _without_tokens(item) for key, item in value.items()}
-    return [_without_tokens(item) for item in value] if isinstance(value, list) else value

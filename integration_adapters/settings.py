@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import dj_database_url
 from cryptography.fernet import Fernet, MultiFernet
@@ -368,5 +369,14 @@ CELERY_TIMEZONE = "UTC"
 
 LOG_LEVEL: str = env.str("LOG_LEVEL", "INFO").upper()
 LOGGING = configure_logging(
-    console=not IS_PRODUCTION and sys.stderr.isatty(), level=LOG_LEVEL, redact_emails=REDACT_EMAILS
+    console=not IS_PRODUCTION and sys.stderr.isatty(),
+    level=LOG_LEVEL,
+    redact_emails=REDACT_EMAILS,
+    secrets=(
+        SECRET_KEY,
+        *SECRETS_KEYS,
+        PLATFORM_TOKEN,
+        str(DATABASES["default"].get("PASSWORD") or ""),
+        urlsplit(REDIS_URL).password or "",
+    ),
 )

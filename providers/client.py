@@ -8,10 +8,11 @@ request carries a credential.
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -210,7 +211,7 @@ class ProviderClient:
 
     def preview(self, path: str, headers: Mapping[str, str]) -> tuple[str, dict[str, str]]:
         """The URL a call to ``path`` would go to and the headers it would carry, those that prove who asks hidden."""
-        url = _joined(self._base, path.lstrip("/"))
+        url = _below(self._base, path)
         return redact_text(url), shown_headers({**dict(self._session.headers), **headers})
 
     def _send(self, method: str, path: str, *, writes: bool = False, **kwargs: Any) -> Response:
@@ -234,7 +235,7 @@ class ProviderClient:
         return self._follow(method, path, **kwargs)
 
     def _follow(self, method: str, path: str, *, writes: bool, **kwargs: Any) -> Response:
-        url = _joined(self._base, path if path.startswith(("http://", "https://")) else path.lstrip("/"))
+        url = path if path.startswith(("http://", "https://")) else _below(self._base, path)
         for _ in range(MAX_REDIRECTS + 1):
             self._refuse_foreign(url)
             answer = self._pass(method, url, **kwargs)
@@ -370,7 +371,17 @@ def _never_opened(error: requests.exceptions.RequestException) -> bool:
     if isinstance(error, requests.exceptions.ConnectTimeout) or type(error).__name__ == "InvalidIPAddress":
         return True
     cause = error.args[0] if error.args else None
-    return isinstance(getattr(cause, "reason", cause), NewConnectionError)
+    reason = getattr(cause, "reason", cause)
+    # A certificate is checked before anything is sent.
+    unproven = isinstance(next(iter(getattr(reason, "args", ())), None), ssl.SSLCertVerificationError)
+    return unproven or isinstance(reason, NewConnectionError)
+
+
+def _below(base: str, path: str) -> str:
+    """The URL of a path below the base. Names in it come from settings and commands: none may lead out of its place."""
+    if any(unquote(segment) in (".", "..") for segment in urlsplit(path).path.split("/")):
+        raise Rejected("A name in the request is . or .., which is no name.")
+    return _joined(base, path.lstrip("/"))
 
 
 def _joined(base: str, reference: str) -> str:

@@ -19,7 +19,8 @@ from django.utils import timezone
 from events.compression import pack
 from providers.console.filters import first_key_at
 from providers.document import parse_json
-from providers.redaction import REDACTED, is_secret_key, redact_text, redacted_json
+from providers.known_secrets import hidden
+from providers.redaction import REDACTED, cut_doors, is_secret_key, redact_text, redacted_json
 from providers.spi import WebhookRequest
 from providers.verification import Verified
 from webhooks.lookup import Door
@@ -109,6 +110,7 @@ def quarantine(
     if not kept.filter(body_hash=body_hash).exists() and kept.count() >= settings.WEBHOOK_QUARANTINE_SIZE:
         return False
     text, note = _redacted(request)
+    text = hidden(text)
     row = QuarantinedDelivery(
         tenant_id=door.registration.tenant_id,
         registration=door.registration,
@@ -160,10 +162,15 @@ def _redacted_field(name: str, value: str, *, emails: bool) -> str:
 
 def _kept(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     return {
-        name[:MAX_HEADER_NAME_LENGTH].replace("\x00", ""): redact_text(value[:MAX_KEPT_VALUE]).replace("\x00", "")
+        name[:MAX_HEADER_NAME_LENGTH].replace("\x00", ""): _shown(value[:MAX_KEPT_VALUE])
         for name, value in list(pairs)[:MAX_HEADER_NAMES]
         if not is_secret_key(name) and not any(word in name for word in _PROVING)
     }
+
+
+def _shown(value: str) -> str:
+    """A proxy may repeat the address of the door, and a sender the secret it signs with."""
+    return hidden(cut_doors(redact_text(value))).replace("\x00", "")
 
 
 def purge_evidence() -> int:

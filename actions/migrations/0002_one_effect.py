@@ -3,6 +3,17 @@
 from django.db import migrations, models
 
 
+def ask_a_person(apps, schema_editor):
+    """Actions from before anything ran them: nobody knows whether they were done, and none is due."""
+    apps.get_model('actions', 'NormalisedAction').objects.using(schema_editor.connection.alias).filter(
+        status__in=('pending', 'processing')
+    ).update(
+        status='needs_review',
+        in_doubt=True,
+        error='It was asked for before this service carried out actions. Look whether it was done.',
+    )
+
+
 class Migration(migrations.Migration):
 
     dependencies = [
@@ -80,6 +91,7 @@ class Migration(migrations.Migration):
             model_name='normalisedaction',
             index=models.Index(condition=models.Q(('status', 'needs_review')), fields=['status'], name='action_to_review'),
         ),
+        migrations.RunPython(ask_a_person, migrations.RunPython.noop, elidable=True),
         migrations.AddConstraint(
             model_name='normalisedaction',
             constraint=models.CheckConstraint(condition=models.Q(models.Q(('next_attempt_at__isnull', False), ('status__in', ('pending', 'processing'))), models.Q(('lease_token', None), ('next_attempt_at__isnull', True), ('status__in', ('completed', 'failed', 'needs_review'))), _connector='OR'), name='action_is_due_or_over'),

@@ -421,10 +421,8 @@ def test_names_with_dots_are_names(server: Server, make_client: MakeClient) -> N
 
 def test_a_certificate_nobody_vouches_for_says_that_nothing_was_sent(tmp_path: Path) -> None:
     _, both = make_certificate(tmp_path, host="127.0.0.1")
-    with (
-        listening(both) as port,
-        ProviderClient(ClientConfig(base_url=f"https://127.0.0.1:{port}"), LOOPBACK) as client,
-    ):
-        with pytest.raises(Unreachable) as refused:
+    with listening(both) as server:
+        config = ClientConfig(base_url=f"https://127.0.0.1:{server.port}")
+        with ProviderClient(config, LOOPBACK) as client, pytest.raises(Unreachable) as refused:
             client.write("POST", "/builds", json={})
     assert refused.value.sent is False

@@ -51,6 +51,7 @@ class TokenServer:
     calls: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     app_key: Any = None
+    retry_after: str = ""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def begin(self, *, expires_in: float | None = 7200) -> TokenSet:
@@ -157,6 +158,8 @@ def running_tokens() -> Iterator[TokenServer]:
                 return
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
+            if stub.retry_after:
+                self.send_header("Retry-After", stub.retry_after)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)

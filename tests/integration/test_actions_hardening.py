@@ -23,6 +23,7 @@ from connections.budget import Decision
 from connections.models import Receipt
 from connections.tenancy import SERVICE
 from providers.adapters.fake.actions import CommentOnIssue, CreateIssue
+from providers.errors import Rejected
 from providers.simulation import SimulatedAnswer
 from tests.api import client_of, error_of
 from tests.factories import ACME, make_action, make_connection
@@ -166,6 +167,17 @@ def test_a_chosen_id_that_is_somebody_elses_fails_once_that_is_certain(
     settled()
     action = again(action)
     assert (action.status, action.error_category) == (ActionStatus.FAILED, "client")
+
+
+def test_an_answer_of_success_that_says_it_was_not_done_is_a_refusal(
+    tracker: Tracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: Any) -> Any:
+        raise Rejected("Nobody of them can be assigned.", status=201)
+
+    monkeypatch.setattr(CommentOnIssue, "done", refused)
+    action = ask(tracker)
+    assert (action.status, action.error_category, len(tracker.writes)) == (ActionStatus.FAILED, "client", 1)
 
 
 def test_trying_again_looks_first_where_there_is_a_way_to_look(tracker: Tracker) -> None:

@@ -25,6 +25,7 @@ from connections.tenancy import SERVICE, TENANT_ADMIN
 from events.envelope import envelope_schema
 from integration_adapters.wsgi import application
 from tests.api import token_of
+from tests.extent import extent
 from tests.factories import ACME, make_action, make_connection, make_event, make_registration
 from tests.integration.test_admin_lists import make_backfill
 
@@ -104,7 +105,7 @@ def values(db: None, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 @API.parametrize()
 @settings(
-    max_examples=20,
+    max_examples=extent(10, 20),
     deadline=None,
     derandomize=True,
     phases=[Phase.explicit, Phase.generate],

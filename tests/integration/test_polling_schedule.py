@@ -227,12 +227,16 @@ def claims_of(number: int) -> list[schedule.Claim]:
 
 def test_the_messages_of_a_batch_do_not_wait_for_each_other() -> None:
     hand_over(claims_of(1))  # the connection is there
+    reads, tries = [], 5
     with broker() as asking:
-        before = asking.info("stats")["total_reads_processed"]
-        assert hand_over(claims_of(500)) == 20
-        # Each that waits for an answer is a read of its own; together they are as many as their bytes need.
-        assert asking.info("stats")["total_reads_processed"] - before < 15
-        assert asking.llen(schedule.current_app.conf.task_default_queue) == 21
+        for _ in range(tries):
+            before = asking.info("stats")["total_reads_processed"]
+            assert hand_over(claims_of(500)) == 20
+            reads.append(asking.info("stats")["total_reads_processed"] - before)
+        assert asking.llen(schedule.current_app.conf.task_default_queue) == 1 + 20 * tries
+    # Each that waits for an answer is a read of its own; together they are as many as their bytes need. The server
+    # counts those of other tests that run beside this one as well, so the least counts.
+    assert min(reads) < 15
 
 
 def test_a_hand_over_survives_a_broker_that_hung_up() -> None:

@@ -110,11 +110,16 @@ def most_calls(seconds: float) -> int:
     ("told", "seconds"),
     [
         pytest.param(lambda: in_seconds(20), 20, id="shorter than a lease"),
-        pytest.param(lambda: in_seconds(900), 900, id="seconds"),
         pytest.param(lambda: at_date(900), 899, id="date"),
         pytest.param(lambda: in_seconds(7 * DAY), DAY, id="absurd seconds"),
-        pytest.param(lambda: {"Retry-After": "9" * 400}, DAY, id="more than a number holds"),
-        pytest.param(lambda: at_date(400 * DAY), DAY, id="absurd date"),
+        *extent(
+            [],
+            [
+                pytest.param(lambda: in_seconds(900), 900, id="seconds"),
+                pytest.param(lambda: {"Retry-After": "9" * 400}, DAY, id="more than a number holds"),
+                pytest.param(lambda: at_date(400 * DAY), DAY, id="absurd date"),
+            ],
+        ),
     ],
 )
 @pytest.mark.usefixtures("with_redis_or_not")
@@ -148,7 +153,9 @@ def test_the_time_that_is_told_is_kept_by_all_that_use_the_credential(
     assert not Incident.objects.exists()
 
 
-@pytest.mark.parametrize("value", ["0", "-5", "soon", "", "1e3", "Tue, 01 Jan 2019 00:00:00 GMT", None])
+@pytest.mark.parametrize(
+    "value", extent(["0", "soon", None], ["0", "-5", "soon", "", "1e3", "Tue, 01 Jan 2019 00:00:00 GMT", None])
+)
 @pytest.mark.usefixtures("with_redis_or_not")
 def test_what_tells_no_time_is_no_invitation(
     ledger: Ledger, storm: Storm, time: SimulatedTime, value: str | None

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,7 +30,6 @@ from providers.manifest import RateLimitHeaders
 from providers.outbound import OutboundPolicy, origin_of
 from providers.simulation import SimulatedAnswer
 from tests.contract.provider_server import Server, serving
-from tests.tls_server import listening, make_certificate
 
 LOOPBACK = OutboundPolicy.parse(["127.0.0.1"])
 NOBODY = OutboundPolicy.parse([])
@@ -400,29 +398,3 @@ def test_secrets_are_not_in_the_representation() -> None:
     config = ClientConfig(base_url="https://x.example", headers={"Authorization": "Bearer hidden"})
     assert "hidden" not in repr(config)
     assert "hidden" not in repr(Response(status=200, headers={}, content=b"hidden"))
-
-
-@pytest.mark.parametrize("name", ["..", ".", "%2e%2e", "%2E.", "../issues"])
-def test_no_name_leads_out_of_its_place(server: Server, make_client: MakeClient, name: str) -> None:
-    for call in (
-        lambda client: client.get(f"/repos/acme/{name}/comments"),
-        lambda client: client.write("POST", f"/repos/acme/{name}/comments", json={}),
-        lambda client: client.preview(f"/repos/acme/{name}/comments", {}),
-    ):
-        with pytest.raises(Rejected, match="which is no name"):
-            call(make_client())
-    assert server.asked == []
-
-
-def test_names_with_dots_are_names(server: Server, make_client: MakeClient) -> None:
-    make_client().get("/repos/acme/.github/...?since=..")
-    assert server.asked == [("GET", "/repos/acme/.github/...?since=..")]
-
-
-def test_a_certificate_nobody_vouches_for_says_that_nothing_was_sent(tmp_path: Path) -> None:
-    _, both = make_certificate(tmp_path, host="127.0.0.1")
-    with listening(both) as server:
-        config = ClientConfig(base_url=f"https://127.0.0.1:{server.port}")
-        with ProviderClient(config, LOOPBACK) as client, pytest.raises(Unreachable) as refused:
-            client.write("POST", "/builds", json={})
-    assert refused.value.sent is False

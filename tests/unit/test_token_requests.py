@@ -83,7 +83,7 @@ def test_what_is_no_token_is_a_fault_of_the_server(body: Any) -> None:
         (answer(429, {"error": "anything"}), RateLimited),
         (answer(503, b""), None),
         (answer(429, b""), None),
-        (answer(403, b"", **{"retry-after": "30"}), None),
+        (answer(403, b"", **{"retry-after": "30"}), RateLimited),
     ],
 )
 def test_refusals_are_told_apart_by_what_can_be_done(told: Response, error: type[ProviderError] | None) -> None:

@@ -115,14 +115,25 @@ def test_comments_are_read_no_further_back_than_the_first_attempt(azure: Acting)
     assert later.find(*COMMENT, MARK) is None
 
 
-@pytest.mark.parametrize("whose", ["Zoe", "Bot"])
-def test_comment_that_quotes_ours_is_not_ours(azure: Acting, whose: str) -> None:
-    quoted = f"<blockquote>{with_mark(html('Yes.'), MARK)}</blockquote><p>Really?</p>"
-    own = with_mark(quoted, OTHER_MARK) if whose == "Bot" else quoted
-    azure.world.writes.add_comment(1, own, azure.world._person(whose))
-    azure.world.writes.pulls.add_thread(16, f"> {MARK}", azure.world._person(whose), {})
+QUOTE = f"<blockquote>{with_mark(html('Yes.'), MARK)}</blockquote><p>Really?</p>"
+
+
+def test_comment_that_quotes_ours_is_not_ours(azure: Acting) -> None:
+    azure.world.writes.add_comment(1, with_mark(QUOTE, OTHER_MARK), azure.world.bot())
+    azure.world.writes.pulls.add_thread(16, f"> {MARK}", azure.world._person("Zoe"), {})
     assert azure.find(*COMMENT, MARK) is None
     assert azure.find(*THREAD, MARK) is None
+
+
+def test_our_mark_of_another_author_is_neither_ours_nor_absent(azure: Acting) -> None:
+    zoe, writes = azure.world._person("Zoe"), azure.world.writes
+    writes.add_comment(1, QUOTE, zoe)
+    writes.pulls.add_thread(16, "Yes.", zoe, {"sig.key": {"$type": "System.String", "$value": MARK}})
+    for asked in (COMMENT, THREAD):
+        with pytest.raises(ProviderFault, match="another author"):
+            azure.find(*asked, MARK)
+        done = azure.do(*asked, MARK)
+        assert azure.find(*asked, MARK) == done
 
 
 def test_own_words_without_a_mark_are_never_taken_for_absence(azure: Acting) -> None:

@@ -14,7 +14,8 @@ import pytest
 from providers.actions import WriteRequest
 from providers.adapters.confluence.adapter import ConfluenceAdapter
 from providers.adapters.confluence.simulator import Simulator
-from providers.errors import ProviderFault, Rejected
+from providers.errors import AuthFailed, ProviderFault, Rejected
+from providers.simulation import SimulatedAnswer
 from tests.acting import Acting, acting
 
 EXAMPLES: dict[str, Any] = orjson.loads(
@@ -118,9 +119,11 @@ def test_the_same_change_sent_twice_is_one_version(confluence: Acting) -> None:
     wanted: Any = action.request(confluence.client, command)
     assert isinstance(wanted, WriteRequest)
     done = confluence.write(action, command, wanted)
-    with pytest.raises(Rejected) as stale:
+    # It may be refused for what an earlier attempt did, so it leaves doubt.
+    with pytest.raises(ProviderFault, match="at the same moment") as stale:
         confluence.write(action, command, wanted)
     assert stale.value.status == 409
+    assert stale.value.told.startswith("Version must be incremented")
     assert action.find(confluence.client, command) == done
     assert len(confluence.world.effects()) == 1
 
@@ -172,6 +175,19 @@ def test_an_effect_that_lost_its_anchor_is_neither_ours_nor_absent(confluence: A
     made["body"] = made["body"].rpartition("<p><ac:structured-macro")[0]
     with pytest.raises(ProviderFault, match="carries no mark"):
         confluence.find(action, **EXAMPLES[action], mark=mark)
+
+
+@pytest.mark.parametrize("action", ["comment_on_page", "update_page"])
+def test_what_a_visitor_does_not_see_is_not_told_as_absent(confluence: Acting, action: str) -> None:
+    real = confluence.world.handle
+
+    def visited(method: str, path: str, *rest: Any) -> SimulatedAnswer:
+        visitor = path.endswith("/user/current")
+        return SimulatedAnswer(200, {}, b'{"type": "anonymous"}') if visitor else real(method, path, *rest)
+
+    confluence.server.answer = visited
+    with pytest.raises(AuthFailed, match="anonymous"):
+        confluence.find(action, **EXAMPLES[action], mark=str(uuid4()))
 
 
 def test_a_comment_shown_without_its_text_is_not_taken_for_another(confluence: Acting) -> None:

@@ -66,7 +66,7 @@ def test_tables_have_no_styles() -> None:
             '![](https://x.example/"><b>)',
             '<p><a href="https://x.example/%22%3E%3Cb%3E">https://x.example/%22%3E%3Cb%3E</a></p>',
         ),
-        ("@all &nbsp; a\x0bb", "<p>@all \xa0 ab</p>"),
+        ("@all &nbsp; a\x0bb&#12;", "<p>@all \xa0 ab</p>"),
         (
             '<ac:link><ri:user ri:account-id="1"/></ac:link>',
             "<p>&lt;ac:link&gt;&lt;ri:user ri:account-id=&quot;1&quot;/&gt;&lt;/ac:link&gt;</p>",

@@ -10,7 +10,7 @@ import pytest
 
 from providers.actions import Command
 from providers.client import Response
-from providers.errors import ProviderFault, Rejected
+from providers.errors import AuthFailed, ProviderFault, RateLimited, Rejected
 from providers.simulation import SimulatedAnswer
 from tests.unit.providers.commanded import asked
 from tests.unit.providers.github_commands import (
@@ -160,3 +160,18 @@ def test_the_simulator_refuses_as_github_does(method: Any, place: str, body: Any
             repository.client.write(method, f"/repos/{WEB}/{place}", json=body)
         assert repository.effects == []
     assert caught.value.status == status
+
+
+def test_a_secondary_limit_that_only_the_message_tells_is_waited_for() -> None:
+    headers = {"x-ratelimit-remaining": "4711", "x-ratelimit-reset": "4102444800"}
+    refusals = {
+        RateLimited: "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.",
+        AuthFailed: "Resource not accessible by personal access token",
+    }
+    for kind, message in refusals.items():
+        body = orjson.dumps({"message": message})
+        with github() as repository:
+            repository.server.answer = lambda *_, body=body: SimulatedAnswer(403, headers, body)
+            with pytest.raises(kind) as caught:
+                repository.perform("comment_on_issue", ISSUE, {"body": "x"})
+        assert caught.value.retry_after_seconds == (60 if kind is RateLimited else None)

@@ -11,7 +11,7 @@ import pytest
 
 from providers.actions import REPEATABLE
 from providers.adapters.github.simulator import Simulator
-from providers.errors import Rejected
+from providers.errors import ProviderFault, Rejected
 from tests.unit.providers.commanded import Commanded, asked
 from tests.unit.providers.github_commands import (
     ADAPTER,
@@ -194,13 +194,14 @@ def test_a_pull_request_of_somebody_else_is_a_refusal_that_says_so() -> None:
     assert caught.value.told == "Validation Failed: A pull request already exists for acme:topic."
 
 
-def test_a_pull_request_that_was_closed_meanwhile_is_found_and_not_opened_again() -> None:
+@pytest.mark.parametrize("change", [{"state": "closed"}, {"target_branch": "topic-2"}])
+def test_a_pull_request_that_was_changed_meanwhile_is_found_and_not_opened_again(change: dict[str, Any]) -> None:
     command = asked({"repository": WEB}, {"title": "Mine", **BRANCHES})
     with github() as repository:
         action = ADAPTER.action("create_pr")
         done = action.done(command, repository.send(action, command))
         number = int(done.reference)
-        repository.perform("update_pr", {"repository": WEB, "pr_number": number}, {"state": "closed"})
+        repository.perform("update_pr", {"repository": WEB, "pr_number": number}, change)
         assert repository.find("create_pr", command) == done
 
 
@@ -276,6 +277,9 @@ def test_a_status_that_was_replaced_since_is_found_and_not_set_over_the_newer_on
         repository.perform("set_commit_status", COMMIT, {"status": "success", "context": "pm3"})
         assert action.find(repository.client, pending) == first
         assert action.find(repository.client, asked(COMMIT, {"status": "pending", "context": "other"})) is None
+        just_after = replace(pending, since=pending.since + timedelta(minutes=2))
+        with pytest.raises(ProviderFault, match="cannot be told"):
+            action.find(repository.client, just_after)
         later = replace(pending, since=pending.since + timedelta(minutes=6))
         assert action.find(repository.client, later) is None
 

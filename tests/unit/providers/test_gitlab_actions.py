@@ -14,7 +14,7 @@ from providers.actions import Done
 from providers.adapters.gitlab.simulator import Simulator
 from providers.adapters.gitlab.texts import harmless
 from providers.client import Response
-from providers.errors import Rejected
+from providers.errors import ProviderFault, Rejected
 from tests.unit.providers.commanded import Commanded, asked
 from tests.unit.providers.gitlab_commands import ADAPTER, BRANCHES, COMMIT, EXAMPLES, ISSUE, MADE, REQUEST, WEB, gitlab
 
@@ -157,7 +157,10 @@ def test_no_text_commands_anything_or_hides_its_mark(kind: str) -> None:
         ("a\n/label ~bug", "a\n\\/label ~bug"),
         ("/usr/bin/python\n/ alone\n//\n a /close", "/usr/bin/python\n/ alone\n//\n a /close"),
         ("@all and @ALL.", "@\u200ball and @\u200bALL."),
-        ("@zoe @allan @all-hands me@all.example", "@zoe @allan @all-hands me@all.example"),
+        ("Done.@all é@all @allé", "Done.@\u200ball é@\u200ball @\u200ballé"),
+        ("_@all_ __@all__ @all-", "_@\u200ball_ __@\u200ball__ @\u200ball-"),
+        ("&#64;all &commat;&#x41;ll @&#097;&#X6C;l", "@\u200ball @\u200b&#x41;ll @\u200b&#097;&#X6C;l"),
+        ("@zoe @allan @all-hands @all_2 me@all.example", "@zoe @allan @all-hands @all_2 me@all.example"),
         ("a\r\nb\rc", "a\nbc"),
     ],
 )
@@ -271,11 +274,12 @@ def test_a_merge_request_of_somebody_else_is_a_refusal_that_says_so() -> None:
     assert caught.value.told == "Another open merge request already exists for this source branch: !81"
 
 
-def test_a_merge_request_that_was_closed_meanwhile_is_found() -> None:
+@pytest.mark.parametrize("change", [{"state": "closed"}, {"target_branch": "topic-2"}])
+def test_a_merge_request_that_was_changed_meanwhile_is_found(change: dict[str, Any]) -> None:
     with gitlab() as project:
         action, command = ADAPTER.action("create_pr"), project.command({"repository": WEB}, {"title": "x", **BRANCHES})
         done = action.done(command, project.send(action, command))
-        project.perform("update_pr", {"repository": WEB, "pr_number": 81}, {"state": "closed"})
+        project.perform("update_pr", {"repository": WEB, "pr_number": 81}, change)
         assert action.find(project.client, command) == done
 
 
@@ -301,6 +305,9 @@ def test_a_status_is_so_by_the_newest_of_its_name_or_was_since() -> None:
         project.perform("set_commit_status", COMMIT, {"status": "pending", "context": "pm3"})
         success = project.command(COMMIT, {"status": "success", "context": "pm3"})
         assert action.find(project.client, success) == first
+        just_after = replace(success, since=success.since + timedelta(minutes=2))
+        with pytest.raises(ProviderFault, match="cannot be told"):
+            action.find(project.client, just_after)
         later = replace(success, since=success.since + timedelta(minutes=6))
         assert action.find(project.client, later) is None
         assert action.find(project.client, replace(later, payload=pending.payload)) == first

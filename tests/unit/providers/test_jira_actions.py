@@ -16,7 +16,8 @@ from providers.actions import REPEATABLE
 from providers.adapters.jira import lookup
 from providers.adapters.jira.adapter import JiraAdapter
 from providers.adapters.jira.simulator import Simulator
-from providers.errors import ProviderFault, Rejected
+from providers.errors import AuthFailed, ProviderFault, Rejected
+from providers.simulation import SimulatedAnswer
 from tests.acting import Acting, acting
 
 EXAMPLES: dict[str, Any] = orjson.loads(
@@ -92,6 +93,18 @@ def test_a_comment_is_found_behind_a_hundred_others(jira: Acting) -> None:
     for _ in range(101):
         issue_of(jira, "DEMO-1").comments.append({**issue_of(jira, "DEMO-1").comments[0], "id": "9", "properties": []})
     assert jira.find("comment_on_issue", ISSUE, {"body": "first"}, mark) == done
+
+
+def test_what_a_visitor_does_not_see_is_not_told_as_absent(jira: Acting) -> None:
+    real = jira.world.handle
+
+    def visited(method: str, path: str, *rest: Any) -> SimulatedAnswer:
+        refused = SimulatedAnswer(401, {}, b"{}")
+        return refused if path.endswith("/myself") else real(method, path, *rest)
+
+    jira.server.answer = visited
+    with pytest.raises(AuthFailed):
+        jira.find("create_issue", {"project": "DEMO"}, NEW, str(uuid4()))
 
 
 def test_a_list_that_does_not_end_is_not_taken_for_not_there(jira: Acting) -> None:

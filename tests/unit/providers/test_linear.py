@@ -12,7 +12,7 @@ from providers.adapters.linear.adapter import LinearAdapter
 from providers.adapters.linear.simulator import Simulator
 from providers.canonical import Signal
 from providers.client import ProviderClient
-from providers.errors import AuthFailed, Misconfigured, ProviderError, ProviderFault, RateLimited, Rejected
+from providers.errors import AuthFailed, LacksAccess, Misconfigured, ProviderError, ProviderFault, RateLimited, Rejected
 from providers.outbound import OutboundPolicy
 from providers.simulation import SimulatedAnswer
 from providers.spi import ProviderEvent, WebhookRequest
@@ -242,7 +242,7 @@ def errors(code: str = "", kind: str = "", message: str = "secret detail") -> di
         pytest.param(401, errors("AUTHENTICATION_ERROR", "authentication error"), AuthFailed, id="bad-key"),
         pytest.param(400, errors("AUTHENTICATION_ERROR"), AuthFailed, id="bad-key-with-400"),
         pytest.param(200, errors(kind="authentication error"), AuthFailed, id="bad-key-with-200"),
-        pytest.param(200, errors("FORBIDDEN", "forbidden"), AuthFailed, id="forbidden"),
+        pytest.param(200, errors("FORBIDDEN", "forbidden"), LacksAccess, id="forbidden"),
         pytest.param(400, errors("RATELIMITED", "ratelimited"), RateLimited, id="limit-with-400"),
         pytest.param(200, errors(kind="ratelimited"), RateLimited, id="limit-with-200"),
         pytest.param(200, errors("INTERNAL_SERVER_ERROR", "internal error"), ProviderFault, id="internal"),

@@ -14,7 +14,7 @@ from providers.actions import WriteRequest
 from providers.adapters.linear.actions import chosen_id
 from providers.adapters.linear.adapter import LinearAdapter
 from providers.adapters.linear.simulator import Simulator
-from providers.errors import AuthFailed, ProviderError, ProviderFault, RateLimited, Rejected
+from providers.errors import AuthFailed, LacksAccess, ProviderError, ProviderFault, RateLimited, Rejected
 from providers.simulation import SimulatedAnswer
 from providers.spi import Window
 from tests.acting import Acting, acting
@@ -217,7 +217,7 @@ def error(message: str, kind: str, code: str = "") -> dict[str, Any]:
         ),
         ({"errors": [{"message": "Unknown argument"}]}, 400, Rejected, "Unknown argument"),
         ({"errors": [error("Slow down", "ratelimited", "RATELIMITED")]}, 400, RateLimited, "Slow down"),
-        ({"errors": [error("Scope missing", "forbidden")]}, 200, AuthFailed, "Scope missing"),
+        ({"errors": [error("Scope missing", "forbidden")]}, 200, LacksAccess, "Scope missing"),
         ({"errors": [error("Try later", "lock timeout")]}, 200, ProviderFault, "Try later"),
         # It was done, and the rest of the answer failed: never a refusal.
         (

@@ -116,9 +116,13 @@ def test_clocks_may_differ_by_minutes(world: World) -> None:
     assert world.find(replace(asked, since=asked.since + timedelta(minutes=4))) == told
 
 
-def test_copy_that_somebody_else_posted_is_not_the_message(world: World) -> None:
+def test_mark_of_another_author_is_neither_ours_nor_absent(world: World) -> None:
     world.write_as("Ravi", with_mark(html("Well done."), MARK))
-    assert world.find(command()) is None
+    with pytest.raises(ProviderFault, match="its author another"):
+        world.find(command())
+    told = world.done(POST, command())
+    world.write_as("Ravi", with_mark(html("Well done."), MARK))
+    assert world.find(command()) == told
 
 
 def test_message_that_quotes_another_is_not_the_other(world: World) -> None:

@@ -130,9 +130,13 @@ def test_clocks_may_differ_by_minutes(world: World) -> None:
     assert world.find(command(since=datetime.now(UTC) + timedelta(minutes=4))) == told
 
 
-def test_mark_that_another_app_repeats_is_not_believed(world: World) -> None:
+def test_mark_of_another_app_is_neither_ours_nor_absent(world: World) -> None:
     world.post_as(PEOPLE[0], "Well done.", MARK, bot_id="B0OTHER01", app_id="A0OTHER01")
-    assert world.find(command()) is None
+    with pytest.raises(ProviderFault, match="another app or account"):
+        world.find(command())
+    told = world.done(POST, command())
+    world.post_as(PEOPLE[0], "Well done.", MARK, bot_id="B0OTHER01", app_id="A0OTHER01")
+    assert world.find(command()) == told
 
 
 def test_message_that_only_quotes_is_not_the_message(world: World) -> None:
@@ -297,6 +301,7 @@ def test_nobody_is_called_by_accident(text: str) -> None:
     ("markdown", "expected"),
     [
         ("<@U0ZOE0001> in <#C0SIM0001>", "<@U0ZOE0001> in <#C0SIM0001>"),
+        ("<@S0GROUP01> <@W0ZOE0001>", "&lt;@S0GROUP01&gt; <@W0ZOE0001>"),
         ("a & b < c > d", "a &amp; b &lt; c &gt; d"),
         ("<script>alert(1)</script>", "&lt;script&gt;alert(1)&lt;/script&gt;"),
         ("[x](javascript:alert(1)) [y](/etc/passwd)", "[x](javascript:alert(1)) y (/etc/passwd)"),

@@ -171,6 +171,10 @@ def _work(held: Held, action: OutboundAction, command: Command, client: Provider
         raise
     try:
         return action.done(command, answer), f"The provider answered {answer.status}."
+    except Rejected:
+        # The answer is of success and says that it was not done.
+        row.in_doubt = False
+        raise
     except ProviderError as unreadable:
         raise _AnswerLost(unreadable) from None
 

@@ -120,7 +120,10 @@ class OutboundAction(ABC):
 
     @abstractmethod
     def done(self, command: Command, answer: Response) -> Done:
-        """What an accepted request came to. Raises ``ProviderFault`` for an answer that does not say."""
+        """What an accepted request came to.
+
+        Raises ``ProviderFault`` for an answer that does not say, ``Rejected`` for one that says it was not done.
+        """
 
     def find(self, client: ProviderClient, command: Command) -> Done | None:
         """The effect of an earlier attempt at this very command, or ``None`` where it is not there. Reads only.

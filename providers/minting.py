@@ -50,6 +50,10 @@ class TokenMinter(ABC):
         return "token"
 
     @abstractmethod
+    def audience(self, settings: Mapping[str, Any]) -> str:
+        """Where tokens made with these settings are good; one that was made for elsewhere is not used."""
+
+    @abstractmethod
     def matches(self, credential: Mapping[str, str]) -> bool:
         """Whether the credential is of this form."""
 
@@ -76,6 +80,10 @@ class ClientCredentials(TokenMinter):
     @property
     def credential_name(self) -> str:
         return self.server.credential_name
+
+    def audience(self, settings: Mapping[str, Any]) -> str:
+        server = self.server.token_url.replace("{origin}", self.server.origin_of(settings))
+        return f"{server} {self.scope_for(settings)}"
 
     def matches(self, credential: Mapping[str, str]) -> bool:
         return bool(credential.get("client_id") and credential.get("client_secret"))

@@ -42,7 +42,7 @@ class OAuth2:
     ``client_credentials``: the server also grants tokens to the client itself (RFC 6749, section 4.4).
     ``ended_errors``: names besides ``invalid_grant`` with which the server refuses a refresh token that is dead.
     ``credential_name``: the name under which the adapter's ``client_config`` expects the access token.
-    ``issuer``: what the server calls itself in its answers (RFC 9207), where it says so; may hold ``{origin}``.
+    ``issuer``: what the server calls itself in each of its answers (RFC 9207), where it does; may hold ``{origin}``.
     ``default_base_url``: the API address that goes with ``default_origin``; ``api_path``: what follows a self-managed
     server's address in ``base_url``.
     ``sites``: where to learn ``base_url`` once access is granted, if no setting can say it before.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 from urllib.parse import quote_plus, urlsplit
@@ -20,6 +20,7 @@ from providers.deadline import Deadline
 from providers.disclosure import without
 from providers.document import parse_json
 from providers.errors import GrantEnded, Misconfigured, ProviderError, ProviderFault, RateLimited, Rejected
+from providers.known_secrets import SHORTEST
 from providers.oauth import OAuth2
 from providers.outbound import OutboundPolicy
 
@@ -113,7 +114,11 @@ def ask(
 
 
 def _secrets(fields: Mapping[str, Any]) -> list[str]:
-    return [str(value) for name, value in fields.items() if name not in _PUBLIC and value]
+    return _long_enough(str(value) for name, value in fields.items() if name not in _PUBLIC)
+
+
+def _long_enough(secrets: Iterable[str]) -> list[str]:
+    return [secret for secret in secrets if len(secret) >= SHORTEST]
 
 
 def _unsent(content: bytes, fields: Mapping[str, Any]) -> bytes:
@@ -130,7 +135,7 @@ def _with_shown_scopes(content: bytes, fields: Mapping[str, Any]) -> bytes:
     if not isinstance(body, dict) or not isinstance(body.get("scope"), str):
         return content
     tokens = [body[name] for name in ("access_token", "refresh_token") if isinstance(body.get(name), str)]
-    told = without(body["scope"].encode(), [secret for secret in (*_secrets(fields), *tokens) if secret])
+    told = without(body["scope"].encode(), [*_secrets(fields), *_long_enough(tokens)])
     return orjson.dumps({**body, "scope": told.decode()})
 
 
@@ -167,8 +172,10 @@ def refusal(answer: Response, *, ended: tuple[str, ...] = ()) -> ProviderError |
     if 300 <= status < 400:
         # Followed, it would send the code or the refresh token a second time.
         return ProviderFault("The token server answers with another address.", status=status)
-    if not code and (status < 400 or status >= 500 or status in (408, 429) or "retry-after" in answer.headers):
+    if not code and (status < 400 or status >= 500 or status in (408, 429)):
         return None
+    if not code and "retry-after" in answer.headers:
+        return RateLimited("The token server asks to wait.", status=status)
     told = f" ({code})" if code else f" ({status})"
     if code == "invalid_grant" or code in ended:
         return GrantEnded(f"The provider no longer accepts the authorisation{told}.", status=status)

@@ -251,7 +251,7 @@ def test_a_grant_that_was_taken_is_kept_although_the_word_of_it_was_lost(
     come_back(gate.consent(begin(gate)))
     connection = IntegrationConnection.objects.get()
     page = begin(gate, display_name=None, settings=None, connection_id=connection.pk)
-    switch_to = oauth_return.switch_to
+    switch_to = rotation.switch_to
 
     def lost(*args: Any, **named: Any) -> None:
         switch_to(*args, **named)
@@ -331,17 +331,16 @@ def test_an_answer_without_the_servers_name_is_refused_where_it_always_says_it(
 
 def test_those_that_ended_long_ago_hide_nobody_who_is_to_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(expiry, "LOOKED_AT_A_RUN", 2)
-    for days in (-30, -20, 2, 10):
-        make_connection(credential_expires_at=timezone.now() + timedelta(days=days))
+    for ends in (-30, -20, 2, 10):
+        last = make_connection(credential_expires_at=timezone.now() + timedelta(days=ends))
     for _ in range(2):
         expiry.look_at_all()
     assert Incident.objects.count() == 4
     assert expiry.look_at_all() == 0, "all is told"
-    late = IntegrationConnection.objects.order_by("-credential_expires_at").first()
-    for days, severity, word in ((2.5, "error", "ends on"), (-1, "error", "ended on")):
-        IntegrationConnection.objects.filter(pk=late.pk).update(
+    for days, severity, word in ((2.5, "error", "ends on"), (-1.0, "error", "ended on")):
+        IntegrationConnection.objects.filter(pk=last.pk).update(
             credential_expires_at=timezone.now() + timedelta(days=days)
         )
         expiry.look_at_all()
-        told = Incident.objects.get(connection=late)
+        told = Incident.objects.get(connection=last)
         assert (told.severity, word in told.summary) == (severity, True)

@@ -129,7 +129,7 @@ class TransitionIssue(_WorkItemAction):
 
 class Assign(_WorkItemAction):
     type = ActionType.ASSIGN
-    notes = "A work item has one assignee. The change is refused if the work item is changed at the same moment."
+    notes = "A work item has one assignee. If it is changed at the same moment, the change is worked out anew."
 
     def request(self, client: ProviderClient, command: Command) -> WriteRequest | Done:
         item, who = lookup.work_item(client, command.target["issue_key"]), command.payload["assignees"][0]
@@ -191,15 +191,16 @@ class CommentOnIssue(_WorkItemAction):
         made = made_since(client, query, _COMMENTS, items_at="/comments", made_at="/createdDate", since=command.since)
         for comment in made:
             text = comment.at("/text")
-            if not isinstance(text, str) or comment.text("/createdBy/id") != own:
+            if not isinstance(text, str):
                 continue
-            mark = mark_of(text)
-            if mark == command.mark:
+            mark, is_own = mark_of(text), comment.text("/createdBy/id") == own
+            if mark == command.mark and is_own:
                 return _comment(comment)
-            doubtful = doubtful or (not mark and letters(text) == wanted)
+            # Another author may be the account before the credential was replaced.
+            doubtful = doubtful or mark == command.mark or (is_own and not mark and letters(text) == wanted)
         if doubtful:
             # Marks are kept as far as is known; if they were not, this would be it.
-            raise ProviderFault("A comment of these words has no mark; it may be the one that is looked for.")
+            raise ProviderFault("A comment of these words has no mark, or one with the mark has another author.")
         return None
 
     def _path(self, client: ProviderClient, command: Command) -> str:

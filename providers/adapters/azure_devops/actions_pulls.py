@@ -119,18 +119,17 @@ class CommentOnPull(_CodeAction):
     def find(self, client: ProviderClient, command: Command) -> Done | None:
         wanted, own, doubtful = letters(command.payload["body"]), lookup.own_id(client), False
         for thread in lookup.listed_values(client, self._path(client, command)):
-            if thread.text("/comments/0/author/id") != own:
-                continue
-            mark = _mark_of(thread)
-            if mark == command.mark:
+            mark, is_own = _mark_of(thread), thread.text("/comments/0/author/id") == own
+            if mark == command.mark and is_own:
                 return _thread(thread)
             made = thread.time("/publishedDate")
             recent = made is None or made >= command.since - CLOCKS_DIFFER
             same = letters(str(thread.at("/comments/0/content"))) == wanted
-            doubtful = doubtful or (recent and not mark and same)
+            # Another author may be the account before the credential was replaced.
+            doubtful = doubtful or mark == command.mark or (is_own and recent and not mark and same)
         if doubtful:
             # How properties are written is not documented in full; if the mark was dropped, this would be it.
-            raise ProviderFault("A comment of these words has no mark; it may be the one that is looked for.")
+            raise ProviderFault("A comment of these words has no mark, or one with the mark has another author.")
         return None
 
     def _path(self, client: ProviderClient, command: Command) -> str:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final
 
 from providers.adapters.confluence import account, mapping
 from providers.adapters.confluence.actions import ACTIONS
-from providers.adapters.confluence.answers import explain
+from providers.adapters.confluence.answers import classify, explain
 from providers.adapters.confluence.oauth import OAUTH
 from providers.adapters.confluence.polling import ContentStream
 from providers.adapters.confluence.polling_trash import TrashStream
@@ -129,6 +129,7 @@ class ConfluenceAdapter(Adapter):
             base_url=base_url,
             headers={"Authorization": f"Basic {basic}" if email else f"Bearer {token}"},
             rate_limit_headers=self.manifest.rate_limit_headers,
+            classify=classify,
             explain=explain,
         )
 

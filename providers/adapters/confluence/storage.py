@@ -34,7 +34,8 @@ Environment = MutableMapping[str, Any]
 
 def storage(markdown: str, mark: str) -> str:
     """The storage format of a Markdown text, ending with an anchor, which readers do not see, named after the mark."""
-    return f"{_MARKDOWN.render(_NOT_XML.sub('', markdown))}{_anchor(mark)}"
+    # Last, for an entity may stand for such a character too.
+    return f"{_NOT_XML.sub('', _MARKDOWN.render(markdown))}{_anchor(mark)}"
 
 
 class Bearer(StrEnum):

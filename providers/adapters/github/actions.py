@@ -217,12 +217,18 @@ class SetCommitStatus(OutboundAction):
         return self._set(command, told(answer))
 
     def find(self, client: ProviderClient, command: Command) -> Done | None:
-        """One of these words since then, even if another came after it: it must not be set over that."""
+        """The newest of its name says so, or one since then did, even if another came after it."""
         query = Query(path=below(command.target["repository"], "commits", command.target["commit"], "statuses"))
-        wanted = _status(command)
+        wanted, newest = _status(command), True
         for status in made_since(client, query, LINKS, items_at="", made_at="/created_at", since=command.since):
+            if status.text("/context") != wanted["context"]:
+                continue
             if all((status.text(f"/{name}") or "") == wanted.get(name, "") for name in _STATUS_WORDS):
-                return self._set(command, status)
+                made = status.time("/created_at")
+                if newest or (made is not None and made >= command.since.replace(microsecond=0)):
+                    return self._set(command, status)
+                raise ProviderFault("A status of these words was replaced; whether it was this one cannot be told.")
+            newest = False
         return None
 
     def _set(self, command: Command, status: Document) -> Done:

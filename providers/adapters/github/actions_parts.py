@@ -121,5 +121,5 @@ def page(made: Document) -> str:
 
 def none_of(wanted: Collection[str], there: Collection[str], words: str) -> None:
     """Raises ``Rejected`` with these words if none of what was wanted is there; case does not matter to GitHub."""
-    if not {name.casefold() for name in wanted} & {name.casefold() for name in there}:
+    if not {name.strip().casefold() for name in wanted} & {name.casefold() for name in there}:
         raise Rejected(words)

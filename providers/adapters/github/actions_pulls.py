@@ -73,13 +73,9 @@ class CreatePull(PullAction):
         return WriteRequest(method="POST", path=below(command.target["repository"], "pulls"), json=body)
 
     def find(self, client: ProviderClient, command: Command) -> Done | None:
+        """Out of this branch and into any: where it goes may have been changed since."""
         repository, head = command.target["repository"], command.payload["source_branch"]
-        params: JSON = {
-            "state": "all",
-            "base": command.payload["target_branch"],
-            "sort": "created",
-            "direction": "desc",
-        }
+        params: JSON = {"state": "all", "sort": "created", "direction": "desc"}
         params["head"] = head if ":" in head else f"{repository.partition('/')[0]}:{head}"
         query = Query(path=below(repository, "pulls"), params=params)
         for pull in made_since(client, query, LINKS, items_at="", made_at="/created_at", since=command.since):

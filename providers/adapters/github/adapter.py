@@ -13,7 +13,7 @@ from providers.adapters.github.app_tokens import InstallationTokens
 from providers.adapters.github.oauth import OAUTH
 from providers.adapters.github.polling import STREAMS
 from providers.adapters.github.quotas import PAUSE_SECONDS, QUOTAS
-from providers.adapters.github.refusals import explain
+from providers.adapters.github.refusals import classify, explain
 from providers.adapters.github.settings import CREDENTIAL_SCHEMA, DEFAULT_BASE_URL, SETTINGS_SCHEMA
 from providers.adapters.github.webhook import GitHubWebhook
 from providers.canonical import JSON, Category, Signal, SignalType
@@ -71,6 +71,7 @@ class GitHubAdapter(Adapter):
                 "Authorization": f"Bearer {token}",
             },
             rate_limit_headers=self.manifest.rate_limit_headers,
+            classify=classify,
             explain=explain,
         )
 

@@ -35,6 +35,9 @@ _REFUSED: Final = {
 class InstallationTokens(TokenMinter):
     """``app_id``, ``private_key`` and ``installation_id`` instead of a token."""
 
+    def audience(self, settings: Mapping[str, Any]) -> str:
+        return _base_url(settings)
+
     def matches(self, credential: Mapping[str, str]) -> bool:
         return not credential.get("token") and bool(credential.get("app_id"))
 
@@ -42,9 +45,8 @@ class InstallationTokens(TokenMinter):
         installation = credential.get("installation_id") or ""
         if not _INSTALLATION.fullmatch(installation):
             raise Misconfigured("The credential has no usable installation_id.")
-        base_url = (settings.get("base_url") or DEFAULT_BASE_URL).rstrip("/")
         return TokenRequest(
-            url=f"{base_url}/app/installations/{installation}/access_tokens",
+            url=f"{_base_url(settings)}/app/installations/{installation}/access_tokens",
             encoding="json",
             headers={"Accept": "application/vnd.github+json", "Authorization": f"Bearer {_signed(credential, now)}"},
             classify=_refusal,
@@ -59,6 +61,10 @@ class InstallationTokens(TokenMinter):
         scopes = sorted(f"{name}:{access}" for name, access in granted.items()) if isinstance(granted, dict) else ()
         # Their clock may differ from ours by less than it takes to matter; a token that ended is renewed at once.
         return TokenSet(access_token=token, expires_in=max(1.0, (ends - now).total_seconds()), scopes=tuple(scopes))
+
+
+def _base_url(settings: Mapping[str, Any]) -> str:
+    return str(settings.get("base_url") or DEFAULT_BASE_URL).rstrip("/")
 
 
 def _signed(credential: Mapping[str, str], now: datetime) -> str:

@@ -1,5 +1,6 @@
-"""Why GitHub refused, in its own words.
+"""What answers of GitHub mean beyond their status, and why it refused, in its own words.
 
+https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api#exceeding-the-rate-limit,
 https://docs.github.com/en/rest/using-the-rest-api/troubleshooting-the-rest-api#validation-failed
 """
 
@@ -8,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
+from providers.adapters.github.quotas import PAUSE_SECONDS
 from providers.client import Response
-from providers.document import Document
-from providers.errors import ProviderFault
+from providers.document import Document, parse_json
+from providers.errors import ProviderError, ProviderFault, RateLimited
 
 _MOST: Final = 5
 _CODES: Final = {
@@ -20,6 +22,22 @@ _CODES: Final = {
     "already_exists": "exists already",
     "unprocessable": "cannot be processed",
 }
+
+
+def classify(answer: Response) -> ProviderError | None:
+    """A secondary limit that only the message tells: no header names a time, and 403 alone is a missing permission."""
+    timed = "retry-after" in answer.headers or answer.headers.get("x-ratelimit-remaining") == "0"
+    if answer.status not in (403, 429) or timed:
+        return None
+    try:
+        message = Document(parse_json(answer.content)).text("/message") or ""
+    except ValueError:
+        return None
+    if "secondary rate limit" not in message.lower():
+        return None
+    return RateLimited(
+        "GitHub's secondary rate limit is reached.", status=answer.status, retry_after_seconds=PAUSE_SECONDS
+    )
 
 
 def explain(answer: Response) -> str:

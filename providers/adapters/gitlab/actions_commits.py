@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import ClassVar, Final
 
 from providers.actions import Command, Done, OneEffect, OutboundAction, WriteRequest
@@ -51,8 +52,11 @@ class SetCommitStatus(OutboundAction):
         for status in sorted(rows, key=_number, reverse=True):
             if status.text("/name") != given["context"]:
                 continue
-            if _says(status, command) and (newest or _is_since(status, command)):
-                return self._set(command, status)
+            if _says(status, command):
+                if newest or _is_since(status, command.since.replace(microsecond=0)):
+                    return self._set(command, status)
+                if _is_since(status, command.since - CLOCKS_DIFFER):
+                    raise ProviderFault("A status of these words was replaced; whether it was this one cannot be told.")
             newest = False
         return None
 
@@ -90,7 +94,7 @@ def _says(status: Document, command: Command) -> bool:
     )
 
 
-def _is_since(status: Document, command: Command) -> bool:
+def _is_since(status: Document, begin: datetime) -> bool:
     """By when it began or ended: a row keeps the time it began when its state changes."""
     times = (status.time(pointer) for pointer in ("/created_at", "/started_at", "/finished_at"))
-    return any(moment is not None and moment >= command.since - CLOCKS_DIFFER for moment in times)
+    return any(moment is not None and moment >= begin for moment in times)

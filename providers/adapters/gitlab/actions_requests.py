@@ -76,8 +76,9 @@ class CreateRequest(RequestAction):
         return WriteRequest(method="POST", path=below(command.target["repository"], "merge_requests"), json=body)
 
     def find(self, client: ProviderClient, command: Command) -> Done | None:
-        branches = {name: command.payload[name] for name in ("source_branch", "target_branch")}
-        params = {"scope": "all", "state": "all", "order_by": "created_at", "sort": "desc", **branches}
+        """Out of this branch and into any: where it goes may have been changed since."""
+        branch = {"source_branch": command.payload["source_branch"]}
+        params = {"scope": "all", "state": "all", "order_by": "created_at", "sort": "desc", **branch}
         query = Query(path=below(command.target["repository"], "merge_requests"), params=params)
         for found in made_since(client, query, LINKS, items_at="", made_at="/created_at", since=command.since):
             if bears(found, command.mark, "/description"):

@@ -12,8 +12,13 @@ from providers.document import Document
 
 # A line that begins so is carried out, not shown. A path such as /usr/bin is no such line.
 _QUICK_ACTION: Final = re.compile(r"^(?=/\w+(?:\s|$))", re.MULTILINE)
-# Told to every member of the project and its group.
-_EVERYBODY: Final = re.compile(r"(?<![\w.])@(?=all(?![\w-]))", re.IGNORECASE)
+# Told to every member of the project and its group. References are looked for in what is shown, so signs of emphasis
+# around one do not count, and a character may be written as HTML names it. Letters and digits are those of ASCII.
+# https://docs.gitlab.com/user/markdown/#gitlab-specific-references
+_ALL: Final = r"(?:a|&#0*(?:97|65);|&#x0*[46]1;)" + 2 * r"(?:l|&#0*(?:108|76);|&#x0*[46]c;)"
+_EVERYBODY: Final = re.compile(
+    rf"(?<![a-z0-9])(?:@|&#0*64;|&#x0*40;|&commat;)(?={_ALL}(?![a-z0-9]|[_-]+[a-z0-9]))", re.IGNORECASE | re.ASCII
+)
 _ZERO_WIDTH_SPACE: Final = "\u200b"
 # On a line of its own and not behind the sign of a quotation.
 _MARK: Final = re.compile(r"^<!-- sig:(\S+) -->[ \t]*\r?$", re.MULTILINE)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any
 
 from providers.adapters.jira.actions import ACTIONS
 from providers.adapters.jira.answers import explain
+from providers.adapters.jira.lookup import MYSELF_PATH
 from providers.adapters.jira.mapping import to_signal
 from providers.adapters.jira.oauth import OAUTH
 from providers.adapters.jira.polling import IssuesStream
@@ -21,8 +22,6 @@ from providers.document import Document
 from providers.errors import Misconfigured, ProviderFault, Rejected
 from providers.manifest import Manifest, RateLimitHeaders
 from providers.spi import Adapter, Identity
-
-MYSELF_PATH: Final = "rest/api/3/myself"
 
 
 class JiraAdapter(Adapter):

@@ -19,6 +19,7 @@ from providers.errors import ProviderFault, Rejected
 from providers.finding import CLOCKS_DIFFER, listed, made_since
 from providers.paging import Mark, NextToken, Offset, Query
 
+MYSELF_PATH: Final = "rest/api/3/myself"
 ISSUE_PATH: Final = "rest/api/3/issue"
 ASSIGNABLE_PATH: Final = "rest/api/3/user/assignable/search"
 MARK_KEY: Final = "integration-adapters"
@@ -47,7 +48,12 @@ _COMMENTS: Final = _Counted(size=_PAGE, size_in="maxResults", offset_in="startAt
 
 
 def issue_with_mark(client: ProviderClient, mark: str, since: datetime) -> str | None:
-    """Key of the issue this account made with that mark; the oldest, for a copy may have copied the mark."""
+    """Key of the issue this account made with that mark; the oldest, for a copy may have copied the mark.
+
+    A credential that is not accepted may search as an anonymous visitor and find nothing, so who asks is asked first.
+    """
+    if not Document(client.get(MYSELF_PATH).json()).text("/accountId"):
+        raise ProviderFault("Jira does not say whose credential this is.")
     made = milliseconds(since - CLOCKS_DIFFER)
     jql = f"creator = currentUser() AND created >= {made} ORDER BY created ASC, key ASC"
     query = Query(path=SEARCH_PATH, json={"jql": jql, "fields": ["created"], "properties": [MARK_KEY]})

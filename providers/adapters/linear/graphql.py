@@ -11,7 +11,7 @@ from typing import Any
 
 from providers.client import Response
 from providers.document import Document, parse_json
-from providers.errors import AuthFailed, ProviderError, ProviderFault, RateLimited, Rejected
+from providers.errors import AuthFailed, LacksAccess, ProviderError, ProviderFault, RateLimited, Rejected
 
 PATH = "graphql"
 REFUSED = "Linear refused the request."
@@ -25,7 +25,7 @@ _ERRORS: tuple[tuple[type[ProviderError], frozenset[str], str], ...] = (
         "Linear does not accept the credential.",
     ),
     (
-        AuthFailed,
+        LacksAccess,
         frozenset(("forbidden",)),
         "The credential may not do this at Linear: a scope, a role or access to a team is missing.",
     ),

@@ -44,10 +44,14 @@ def posted_by(client: ProviderClient, command: Command, content: str) -> Documen
         if mark == command.mark and author == own:
             return message
         created = message.time("/createdDateTime")
+        # Nobody knew the mark before: it was posted with a token that was replaced since, or copied.
+        unclear |= mark == command.mark
         # A deleted message may have lost its author with its text.
         unclear |= alike and (author == own or (gone and author is None)) and (created is None or created >= begun)
     if unclear:
-        raise ProviderFault("There is a message of this account that may be the one: its mark cannot be read.")
+        raise ProviderFault(
+            "There is a message that may be the one: its mark is not to be read, or its author another."
+        )
     return None
 
 

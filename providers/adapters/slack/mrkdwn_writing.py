@@ -17,7 +17,7 @@ from markdown_it import MarkdownIt
 from markdown_it.tree import SyntaxTreeNode
 
 _MARKDOWN: Final = MarkdownIt("commonmark", {"html": False}).enable("strikethrough")
-_NAMED = re.compile(r"&lt;([@#][A-Z][A-Z0-9]{1,39})&gt;", re.ASCII)
+_NAMED = re.compile(r"&lt;((?:@[UW]|#[CDG])[A-Z0-9]{2,39})&gt;", re.ASCII)
 _ADDRESS = re.compile(r"(?:https?://|mailto:)[^\s<>|]+", re.IGNORECASE)
 _AROUND: Final = {"em": "_", "s": "~"}
 _RULE: Final = "———"

@@ -28,7 +28,7 @@ def marked(mark: str) -> JSON:
 
 
 def posted_by(client: ProviderClient, command: Command) -> Document | None:
-    """The message an earlier attempt posted, or ``None``. Raises ``ProviderError`` where not all could be seen.
+    """The message an earlier attempt posted, or ``None``. Raises ``ProviderError`` where that cannot be said.
 
     The list is read from a little before the first attempt on; a thread has a list of its own, in which replies are.
     """
@@ -41,6 +41,7 @@ def posted_by(client: ProviderClient, command: Command) -> Document | None:
         "include_all_metadata": "true",
         "limit": LIMITED_PAGE_SIZE if command.settings.get("limited") else PAGE_SIZE,
     }
+    foreign = False
     for _ in range(_MAX_PAGES):
         page = Document(client.get(f"conversations.{'replies' if thread else 'history'}", params=params).json())
         if page.boolean("/ok") is not True or not isinstance(page.at("/messages"), list):
@@ -49,11 +50,16 @@ def posted_by(client: ProviderClient, command: Command) -> Document | None:
             if thread and message.text("/ts") == thread and message.text("/thread_ts") not in (None, thread):
                 # What answers it stands in the thread it is in itself, not in this list.
                 raise ProviderFault("The message that was to begin the thread is an answer in another one.")
-            if _carries(message, command.mark) and _is_own(client, message):
-                return message
+            if _carries(message, command.mark):
+                if _is_own(client, message):
+                    return message
+                foreign = True
         cursor = page.text("/response_metadata/next_cursor")
         if not cursor and page.boolean("/has_more"):
             raise ProviderFault("Slack says that there are more messages, but not where.")
+        if not cursor and foreign:
+            # Nobody knew the mark before: it was posted with a token that was replaced since, or copied.
+            raise ProviderFault("A message with the mark was posted by another app or account than the token's.")
         if not cursor:
             return None
         params["cursor"] = cursor

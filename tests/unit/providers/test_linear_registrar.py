@@ -12,7 +12,7 @@ from providers.adapters.linear.adapter import LinearAdapter
 from providers.adapters.linear.registrar import ALL_PUBLIC_TEAMS, RESOURCE_TYPES, LinearHooks
 from providers.adapters.linear.simulator import Simulator
 from providers.client import ProviderClient
-from providers.errors import AuthFailed, Misconfigured, ProviderFault, Rejected
+from providers.errors import LacksAccess, Misconfigured, ProviderFault, Rejected
 from providers.outbound import OutboundPolicy
 from providers.simulation import SimulatedAnswer
 from tests.contract.provider_server import Server, serving
@@ -109,7 +109,7 @@ def test_a_secret_is_changed_in_place(client: ProviderClient, world: Simulator) 
 @pytest.mark.parametrize(
     ("body", "error"),
     [
-        pytest.param({"errors": [{"message": "x", "extensions": {"type": "forbidden"}}]}, AuthFailed, id="no-admin"),
+        pytest.param({"errors": [{"message": "x", "extensions": {"type": "forbidden"}}]}, LacksAccess, id="no-admin"),
         pytest.param({"errors": [{"message": "x", "extensions": {"type": "invalid input"}}]}, Rejected, id="refused"),
         pytest.param({"data": {"webhookDelete": {"success": False}}}, Rejected, id="no-success"),
         pytest.param({"data": {}}, Rejected, id="nothing-said"),

@@ -12,7 +12,7 @@ import pytest
 
 from providers.adapters.linear import simulated_lists
 from providers.canonical import JSON, Signal
-from providers.errors import AuthFailed, ProviderError, ProviderFault, RateLimited, Rejected
+from providers.errors import AuthFailed, LacksAccess, ProviderError, ProviderFault, RateLimited, Rejected
 from providers.simulation import SimulatedAnswer
 from providers.spi import ProviderEvent, WebhookRequest
 from tests.contract.provider_server import serving
@@ -328,7 +328,7 @@ def refused(code: str, kind: str, status: int, **headers: str) -> SimulatedAnswe
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
-        (refused("FORBIDDEN", "forbidden", 200), AuthFailed),
+        (refused("FORBIDDEN", "forbidden", 200), LacksAccess),
         (refused("AUTHENTICATION_ERROR", "authentication error", 400), AuthFailed),
         (refused("RATELIMITED", "ratelimited", 400), RateLimited),
         (refused("INTERNAL_SERVER_ERROR", "internal error", 200), ProviderFault),

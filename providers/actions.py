@@ -95,20 +95,22 @@ class OutboundAction(ABC):
     """Which fields of the canonical target this provider needs (true) or takes (false); empty: as ``type`` says."""
     payload_fields: ClassVar[Mapping[str, bool]] = {}
     """The same of the payload. What is left out is refused, never silently dropped."""
+    limits: ClassVar[Mapping[str, JSON]] = {}
+    """What the provider says further of a field's JSON Schema, in any command: ``{"title": {"maxLength": 80}}``."""
     narrowed: ClassVar[Mapping[str, JSON]] = {}
-    """What the provider says further of a field's JSON Schema: ``{"title": {"maxLength": 80}}``."""
+    """The same of this command alone."""
     notes: ClassVar[str] = ""
     """What a person should know: limits of the provider, what is looked up first."""
 
     @property
     def target_schema(self) -> JSON:
         """JSON Schema (2020-12) of the target."""
-        return schema(dict(self.target_fields) or self.type.target, TARGET_FIELDS, dict(self.narrowed))
+        return schema(dict(self.target_fields) or self.type.target, TARGET_FIELDS, {**self.limits, **self.narrowed})
 
     @property
     def payload_schema(self) -> JSON:
         """JSON Schema (2020-12) of the payload."""
-        return schema(dict(self.payload_fields) or self.type.payload, PAYLOAD_FIELDS, dict(self.narrowed))
+        return schema(dict(self.payload_fields) or self.type.payload, PAYLOAD_FIELDS, {**self.limits, **self.narrowed})
 
     @abstractmethod
     def request(self, client: ProviderClient, command: Command) -> WriteRequest | Done:

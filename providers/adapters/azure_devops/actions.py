@@ -53,8 +53,7 @@ class _WorkItemAction(OutboundAction):
     permissions: ClassVar[Sequence[str]] = (_WORK,)
     target_fields: ClassVar = {"issue_key": True}
 
-    def __init_subclass__(cls) -> None:
-        cls.narrowed = {name: _LIMITS[name] for name in _LIMITS if name in {**cls.type.target, **cls.type.payload}}
+    limits: ClassVar = _LIMITS
 
     def done(self, command: Command, answer: Response) -> Done:
         return _item(Document(answer.json()))

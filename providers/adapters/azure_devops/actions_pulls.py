@@ -50,9 +50,7 @@ class _CodeAction(OutboundAction):
     one_effect = OneEffect.NATURAL_KEY
     permissions: ClassVar[Sequence[str]] = (_CODE,)
 
-    def __init_subclass__(cls) -> None:
-        known = {**cls.type.target, **cls.type.payload}
-        cls.narrowed = {**{name: limit for name, limit in _LIMITS.items() if name in known}, **cls.narrowed}
+    limits: ClassVar = _LIMITS
 
 
 class CreatePull(_CodeAction):

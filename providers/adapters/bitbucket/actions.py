@@ -55,9 +55,7 @@ _KEY_LENGTH: Final = 40
 class _BitbucketAction(OutboundAction):
     permissions: ClassVar[Sequence[str]] = (_WRITE, _READ)
 
-    def __init_subclass__(cls) -> None:
-        own = {name: _LIMITS[name] for name in _LIMITS if name in {**cls.type.target, **cls.type.payload}}
-        cls.narrowed = {**own, **cls.narrowed}
+    limits: ClassVar = _LIMITS
 
 
 class CreatePullRequest(_BitbucketAction):

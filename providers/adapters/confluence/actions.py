@@ -40,8 +40,7 @@ _LIMITS: Final[dict[str, JSON]] = {
 class _ConfluenceAction(OutboundAction):
     permissions: ClassVar[Sequence[str]] = (_WRITE_PAGE, _READ_PAGE)
 
-    def __init_subclass__(cls) -> None:
-        cls.narrowed = {name: _LIMITS[name] for name in _LIMITS if name in {**cls.type.target, **cls.type.payload}}
+    limits: ClassVar = _LIMITS
 
     def done(self, command: Command, answer: Response) -> Done:
         return _made(command, Document(answer.json()))

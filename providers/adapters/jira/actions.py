@@ -52,8 +52,7 @@ class _JiraAction(OutboundAction):
     one_effect = OneEffect.NATURAL_KEY
     permissions: ClassVar[Sequence[str]] = (_WRITE,)
 
-    def __init_subclass__(cls) -> None:
-        cls.narrowed = {name: _LIMITS[name] for name in _LIMITS if name in {**cls.type.target, **cls.type.payload}}
+    limits: ClassVar = _LIMITS
 
     def done(self, command: Command, answer: Response) -> Done:
         return _issue(command, command.target["issue_key"])

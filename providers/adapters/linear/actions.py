@@ -48,8 +48,7 @@ _COMMENT: Final = (
 
 
 class _LinearAction(OutboundAction):
-    def __init_subclass__(cls) -> None:
-        cls.narrowed = {name: _LIMITS[name] for name in _LIMITS if name in {**cls.type.target, **cls.type.payload}}
+    limits: ClassVar = _LIMITS
 
 
 class CreateIssue(_LinearAction):

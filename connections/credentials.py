@@ -9,8 +9,8 @@ from connections.models import IntegrationConnection
 def forget(tenant_id: str, reference: str) -> None:
     """Delete a credential no connection of the tenant uses, and the access tokens made from it.
 
-    What has a well-known name is its operator's and stays. Part of the caller's transaction, which has taken the
-    reference out of the row before.
+    What has a well-known name is its operator's and stays. Whoever replaces a credential has taken the reference out of
+    the row before; whoever failed to use one finds out here that it is used all the same.
     """
     if not reference:
         return

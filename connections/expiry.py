@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F, OuterRef, Q, Subquery
 from django.utils import timezone
 
 from connections.incidents import Cause, change_incident, raise_incident, resolve_incident
@@ -19,6 +19,7 @@ WARN_BEFORE = timedelta(days=14)
 ESCALATE_BEFORE = timedelta(days=3)
 LOOKED_AT_A_RUN = 500
 
+_ENDED, _ENDS = ": the credential ended on ", ": the credential ends on "
 _RESTING = (ConnectionStatus.SUSPENDED, ConnectionStatus.DELETED)
 _ADVICE = (
     "Make a new credential at the provider and replace this one (the verb Replace credential, or POST …/rotate). "
@@ -59,7 +60,7 @@ def look_at(connection: IntegrationConnection) -> None:
     near = ends - now <= ESCALATE_BEFORE
     severity = IncidentSeverity.ERROR if near else IncidentSeverity.WARNING
     name, day = connection.display_name[:150], ends.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    summary = f"{name}: the credential {'ended' if ends <= now else 'ends'} on {day}"
+    summary = f"{name}{_ENDED if ends <= now else _ENDS}{day}"
     with transaction.atomic():
         IntegrationConnection.objects.select_for_update(no_key=True).only("pk").get(pk=connection.pk)
         known = Incident.objects.filter(
@@ -72,10 +73,20 @@ def look_at(connection: IntegrationConnection) -> None:
 
 
 def look_at_all() -> int:
-    """Look at a batch of connections whose credential ends soon, or that have an incident of it; returns how many."""
-    soon = Q(credential_expires_at__lte=timezone.now() + WARN_BEFORE) & ~Q(status__in=_RESTING)
-    open_ones = Incident.objects.filter(cause=Cause.CREDENTIAL_EXPIRING, status=IncidentStatus.OPEN)
-    due = IntegrationConnection.objects.filter(soon | Q(pk__in=open_ones.values("connection")))
+    """Look at a batch of connections whose incident is not what it has to be; returns how many."""
+    ends, now = "credential_expires_at__lte", timezone.now()
+    told = Incident.objects.filter(
+        connection=OuterRef("pk"), cause=Cause.CREDENTIAL_EXPIRING, status=IncidentStatus.OPEN
+    )
+    soon = Q(**{ends: now + WARN_BEFORE})
+    untold = Q(severity=None) | Q(**{ends: now + ESCALATE_BEFORE}, severity=IncidentSeverity.WARNING)
+    over = Q(**{ends: now}) & ~Q(summary__contains=_ENDED)
+    due = IntegrationConnection.objects.annotate(
+        severity=Subquery(told.values("severity")[:1]), summary=Subquery(told.values("summary")[:1])
+    ).filter(
+        (soon & ~Q(status__in=_RESTING) & (untold | over))
+        | (Q(severity__isnull=False) & (Q(credential_expires_at=None) | ~soon))
+    )
     rows = list(due.order_by(F("credential_expires_at").asc(nulls_first=True))[:LOOKED_AT_A_RUN])
     for row in rows:
         look_at(row)

@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
+from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from connections.console import OfConnection
@@ -193,8 +194,8 @@ class ClientAdmin(ConsoleAdmin):
         icon="delete",
         permission="retire",
         danger=True,
-        question="Connections that were authorised with this app cannot renew their access any more and end in error. "
-        "Its secret is removed for good.",
+        question="Connections that were authorised with this app cannot renew their access until the same app is "
+        "entered again. Its secret is removed for good.",
         at_most=1,
     )
     def remove(self, request: HttpRequest, client: OAuthClient) -> str:
@@ -276,6 +277,8 @@ class AuthorisationAdmin(OfConnection, EvidenceAdmin):
 
     @column("outcome")
     def outcome_label(self, row: OAuthAuthorisation) -> SafeString:
+        if row.outcome == AuthorisationOutcome.UNDER_WAY and row.expires_at < timezone.now():
+            return label("Not finished", "warning")
         return label(row.get_outcome_display(), OUTCOME_COLOURS[row.outcome])
 
     @column("detail")

@@ -16,7 +16,7 @@ from django.db import transaction
 
 from connections.errors import ServiceError
 from connections.models import OAuthClient
-from connections.secret_store import secret_store
+from connections.secret_store import keeping, secret_store
 from connections.tenancy import SHARED_TENANT
 from connections.validation import invalid, problem
 from providers import registry
@@ -85,8 +85,7 @@ def put_client(
     if len(client_secret) > MAX_SECRET_LENGTH or not client_secret.isascii() or not client_secret.isprintable():
         raise invalid(problem("/client_secret", f"must be at most {MAX_SECRET_LENGTH} visible characters"))
     wanted = checked_scopes(scopes)
-    reference = secret_store().put(tenant_id, client_secret) if client_secret else ""
-    with transaction.atomic():
+    with keeping(tenant_id, client_secret) as (reference,), transaction.atomic():
         row: OAuthClient | None = (
             OAuthClient.objects.select_for_update()
             .filter(tenant_id=tenant_id, provider=provider, origin=origin)
@@ -99,17 +98,18 @@ def put_client(
         outdated = row.secret_ref if reference else ""
         row.client_id, row.scopes, row.secret_ref = client_id, wanted, reference or row.secret_ref
         row.save()
-    if outdated:
-        secret_store().delete(tenant_id, outdated)
+        if outdated:
+            secret_store().delete(tenant_id, outdated)
     return row
 
 
 def remove_client(row: OAuthClient) -> None:
-    """What was granted to it cannot be refreshed any more."""
+    """What was granted to it cannot be refreshed any more, until the same app is entered again."""
     reference = row.secret_ref
-    row.delete()
-    if reference:
-        secret_store().delete(row.tenant_id, reference)
+    with transaction.atomic():
+        row.delete()
+        if reference:
+            secret_store().delete(row.tenant_id, reference)
 
 
 def secret_of(row: OAuthClient) -> str:

@@ -18,6 +18,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from connections import history, tokens
+from connections.credentials import forget
 from connections.errors import ServiceError
 from connections.locking import present
 from connections.metrics import PROVIDER_CALLS
@@ -149,7 +150,7 @@ def _go_on(row: OAuthAuthorisation, answer: Answer) -> Finished:
 
 
 def _check_answer(flow: OAuth2, client: OAuthClient, answer: Answer, label: str) -> None:
-    if answer.issuer and not _is_issuer(flow, client, answer.issuer):
+    if (answer.issuer or flow.issuer) and not _is_issuer(flow, client, answer.issuer):
         message = f"The answer came from another server than the one that was asked. Nothing was sent to it. {_AGAIN}"
         raise ServiceError("OAUTH_OTHER_SERVER", message)
     if answer.error == "access_denied":
@@ -222,7 +223,7 @@ def _made(row: OAuthAuthorisation, adapter: Adapter, granted_now: TokenSet) -> I
             history.record(connection, OPERATION, actor=row.actor, detail=told)
             emit_credential_change(connection, OPERATION, operation_id=row.pk, actor=row.actor, rationale=told)
     except BaseException:
-        tokens.forget(row.tenant_id, reference)
+        forget(row.tenant_id, reference)
         raise
     try:
         return verify_connection(connection, actor=row.actor)
@@ -250,7 +251,7 @@ def _renewed(row: OAuthAuthorisation, adapter: Adapter, granted_now: TokenSet) -
             detail=_granted_words(row, granted_now),
         )
     except BaseException:
-        tokens.forget(row.tenant_id, reference)
+        forget(row.tenant_id, reference)
         raise
 
 

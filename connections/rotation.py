@@ -56,7 +56,13 @@ def replace_credential(
     # Kept before it is tried, because calls are made with references; forgotten if it is not taken.
     with keeping(seen.tenant_id, own) as (own_ref,):
         candidate.auth_ref = own_ref or auth_ref
-        return switch_to(seen, candidate, actor=actor, other_account=way_out)
+        try:
+            return switch_to(seen, candidate, actor=actor, other_account=way_out)
+        except BaseException:
+            if own_ref:
+                # With what was made of it while it was tried.
+                forget(seen.tenant_id, own_ref)
+            raise
 
 
 def switch_to(

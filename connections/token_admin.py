@@ -15,7 +15,7 @@ class TokenColumns:
 
     @column("access token")
     def access_token(self, connection: IntegrationConnection) -> str | SafeString:
-        row = state_of(connection.tenant_id, connection.auth_ref) if connection.auth_ref else None
+        row = state_of(connection) if connection.auth_ref else None
         if row is None:
             return EMPTY
         if row.ended_at is not None:

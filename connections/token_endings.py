@@ -70,4 +70,6 @@ def _end(connection: IntegrationConnection, message: str) -> None:
 
 
 def _users(row: AccessToken) -> QuerySet[IntegrationConnection]:
-    return IntegrationConnection.objects.present().filter(tenant_id=row.tenant_id, auth_ref=row.auth_ref)
+    return IntegrationConnection.objects.present().filter(
+        tenant_id=row.tenant_id, auth_ref=row.auth_ref, provider_id=row.provider_id
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import uuid6
 from django.db import models
@@ -11,8 +11,17 @@ from django.db.models.functions import Now
 
 from connections.tenancy import TenantQuerySet
 
+if TYPE_CHECKING:
+    from connections.models import IntegrationConnection
+
 
 class TokenQuerySet(TenantQuerySet):
+    def of(self, connection: IntegrationConnection) -> Self:
+        """The row of the connection's credential, if there is one."""
+        return self.filter(
+            tenant_id=connection.tenant_id, auth_ref=connection.auth_ref, provider_id=connection.provider_id
+        )
+
     def seen(self) -> Self:
         """Rows that know when they were read, by the database's clock (``now``)."""
         seen: Self = self.annotate(now=Now())
@@ -20,7 +29,7 @@ class TokenQuerySet(TenantQuerySet):
 
 
 class AccessToken(models.Model):
-    """The current access token of one credential, shared by all connections and processes that use it.
+    """The current access token of one credential for one tool, shared by all connections and processes that use it.
 
     ``auth_ref`` leads to what it is made from; it stays the same. ``token_ref`` leads to the current token set, a new
     reference with every refresh; the set before it is kept until a call has succeeded with the new one.
@@ -36,7 +45,9 @@ class AccessToken(models.Model):
     )
     auth_ref = models.CharField(max_length=300, help_text="Reference to the credential it is made from.")
     source_digest = models.CharField(
-        max_length=64, blank=True, help_text="Hash of that credential; another one under its reference begins anew."
+        max_length=64,
+        blank=True,
+        help_text="Hash of that credential and where its tokens are good; with another one it begins anew.",
     )
     token_ref = models.CharField(max_length=300, blank=True, help_text="Reference to the current token set.")
     previous_ref = models.CharField(
@@ -76,7 +87,9 @@ class AccessToken(models.Model):
     class Meta:
         db_table = "access_tokens"
         verbose_name = "access token"
-        constraints = [models.UniqueConstraint(fields=["tenant_id", "auth_ref"], name="access_token_once_a_credential")]
+        constraints = [
+            models.UniqueConstraint(fields=["tenant_id", "auth_ref", "provider"], name="access_token_once_a_credential")
+        ]
         indexes = [
             models.Index(
                 fields=["refresh_at"],

@@ -8,12 +8,14 @@ from datetime import datetime
 from typing import Any, Protocol
 
 import orjson
+from django.db.models import Q
 
 from connections.models import OAuthClient
-from connections.secret_store import SecretUnavailable, get_credential, secret_store
+from connections.secret_port import COME_BACK_SECONDS, SecretsUnreachable, SecretUnavailable
+from connections.secret_store import get_credential, secret_store
 from connections.tenancy import SHARED_TENANT
 from providers.client import Response
-from providers.errors import GrantEnded, Misconfigured
+from providers.errors import CredentialAway, GrantEnded, Misconfigured
 from providers.minting import TokenMinter, minter_for
 from providers.oauth import OAuth2
 from providers.spi import Adapter
@@ -42,6 +44,10 @@ class TokenSource(Protocol):
         """The name under which the adapter expects the access token."""
 
     @property
+    def audience(self) -> str:
+        """Where its tokens are good beside what the credential says; empty: the credential says it all."""
+
+    @property
     def needs_tokens(self) -> bool:
         """Whether the next token is asked for with the current set."""
 
@@ -56,7 +62,7 @@ class TokenSource(Protocol):
     def request(self, held: HeldTokens, now: datetime) -> TokenRequest:
         """What to send for the next token; ``now`` is the database's clock.
 
-        Raises ``GrantEnded`` where there is nothing left to ask with, or ``Misconfigured``.
+        Raises ``GrantEnded`` where there is nothing left to ask with, ``Misconfigured``, or ``CredentialAway``.
         """
 
     def read(self, answer: Response, now: datetime) -> TokenSet:
@@ -71,10 +77,16 @@ class GrantSource:
     tenant_id: str
     provider_id: str
     client_key: str
+    client_id: str
+    origin: str
 
     @property
     def credential_name(self) -> str:
         return self.oauth.credential_name
+
+    @property
+    def audience(self) -> str:
+        return ""
 
     @property
     def needs_tokens(self) -> bool:
@@ -105,13 +117,17 @@ class GrantSource:
         return granted(answer)
 
     def _client(self) -> OAuthClient:
-        usable = OAuthClient.objects.filter(
-            pk=self.client_key, provider_id=self.provider_id, tenant_id__in=(self.tenant_id, SHARED_TENANT)
-        )
-        client: OAuthClient | None = usable.first()
-        if client is None:
-            raise Misconfigured("The OAuth client of this authorisation was removed.")
-        return client
+        """The app it was granted to, also where it was entered anew: to another the server would say it has ended."""
+        usable = OAuthClient.objects.filter(provider_id=self.provider_id, tenant_id__in=(self.tenant_id, SHARED_TENANT))
+        wanted = Q(pk=self.client_key)
+        if self.client_id:
+            wanted = Q(client_id=self.client_id, origin=self.origin)
+        found: list[OAuthClient] = sorted(usable.filter(wanted), key=lambda app: str(app.pk) != self.client_key)
+        if not found:
+            named = f" ({self.client_id})" if self.client_id else ""
+            message = f"The OAuth client{named} of this authorisation was removed. Enter it again, or authorise again."
+            raise Misconfigured(message)
+        return found[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +141,10 @@ class MintedSource:
     @property
     def credential_name(self) -> str:
         return self.minter.credential_name
+
+    @property
+    def audience(self) -> str:
+        return self.minter.audience(self.settings)
 
     @property
     def needs_tokens(self) -> bool:
@@ -154,7 +174,8 @@ def source_of(
             raise Misconfigured("The credential is an authorisation, which this provider has not.")
         if (credential.get("origin") or adapter.oauth.default_origin) != adapter.oauth.origin_of(settings):
             raise Misconfigured("The credential was granted by another server than base_url belongs to.")
-        return GrantSource(adapter.oauth, tenant_id, adapter.slug, credential.get("client", ""))
+        client_id, origin = credential.get("client_id", ""), credential.get("origin", "")
+        return GrantSource(adapter.oauth, tenant_id, adapter.slug, credential.get("client", ""), client_id, origin)
     minter = minter_for(adapter, credential)
     return MintedSource(minter, settings, credential) if minter is not None else None
 
@@ -170,5 +191,7 @@ def _client_secret(client: OAuthClient) -> str:
         return ""
     try:
         return secret_store().get(client.tenant_id, client.secret_ref)
+    except SecretsUnreachable as error:
+        raise CredentialAway(error.message, retry_after_seconds=COME_BACK_SECONDS) from None
     except SecretUnavailable as error:
         raise Misconfigured(f"The secret of the OAuth client cannot be used: {error}") from None

@@ -28,7 +28,7 @@ KEPT_ALIVE_EVERY: Final = timedelta(days=7)
 def due_tokens() -> list[uuid.UUID]:
     """Tokens to renew now, tenants in turn; only those a refresh token keeps alive, the rest are made when needed."""
     users = IntegrationConnection.objects.present().filter(
-        tenant_id=OuterRef("tenant_id"), auth_ref=OuterRef("auth_ref")
+        tenant_id=OuterRef("tenant_id"), auth_ref=OuterRef("auth_ref"), provider=OuterRef("provider")
     )
     free = Q(lease_token=None) | Q(lease_until__lte=Now())
     working = Exists(users.filter(status=ConnectionStatus.ACTIVE))
@@ -43,7 +43,9 @@ def renew(token_id: uuid.UUID) -> None:
     """Renew one token if it is still due; what fails is on its row."""
     row: AccessToken | None = AccessToken.objects.filter(pk=token_id).first()
     connection: IntegrationConnection | None = (
-        IntegrationConnection.objects.present().filter(tenant_id=row.tenant_id, auth_ref=row.auth_ref).first()
+        IntegrationConnection.objects.present()
+        .filter(tenant_id=row.tenant_id, auth_ref=row.auth_ref, provider_id=row.provider_id)
+        .first()
         if row is not None
         else None
     )

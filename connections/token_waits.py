@@ -6,11 +6,19 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
-from connections.models import AccessToken
+from connections.models import AccessToken, IntegrationConnection
 from connections.token_refresh import claim, refresh
 from connections.token_sources import TokenSource
 from connections.turns import deadline
-from providers.errors import AuthFailed, CredentialAway, Misconfigured, ProviderError, ProviderFault, Rejected
+from providers.errors import (
+    AuthFailed,
+    CredentialAway,
+    Misconfigured,
+    ProviderError,
+    ProviderFault,
+    RateLimited,
+    Rejected,
+)
 
 # How long others wait for the one who asks; not longer than a request and its storing take.
 PATIENCE_SECONDS: Final = 20.0
@@ -22,9 +30,9 @@ SHORTEST_SECONDS: Final = 2.0
 USABLE_FOR_SECONDS: Final = 5.0
 
 
-def state_of(tenant_id: str, auth_ref: str) -> AccessToken | None:
-    """The row of a credential as it is now."""
-    row: AccessToken | None = AccessToken.objects.seen().filter(tenant_id=tenant_id, auth_ref=auth_ref).first()
+def state_of(connection: IntegrationConnection) -> AccessToken | None:
+    """The row of a connection's credential as it is now."""
+    row: AccessToken | None = AccessToken.objects.of(connection).seen().first()
     return row
 
 
@@ -99,6 +107,12 @@ def _paused(row: AccessToken, seconds: float) -> ProviderError:
     """Nothing is asked after a failure for so long: what was wrong then still is."""
     if row.last_category in (Misconfigured.category, Rejected.category):
         return Misconfigured(row.last_error)
+    if row.last_category == RateLimited.category:
+        return RateLimited(row.last_error, retry_after_seconds=seconds)
+    if row.last_category == CredentialAway.category:
+        return CredentialAway(row.last_error, retry_after_seconds=seconds)
+    if not row.last_error:
+        return CredentialAway("The request for an access token was interrupted.", retry_after_seconds=seconds)
     return ProviderFault(f"There is no access token: {row.last_error}", retry_after_seconds=seconds)
 
 

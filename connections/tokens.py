@@ -18,7 +18,7 @@ from django.db.models.functions import Now
 from connections import token_refresh, token_waits
 from connections.models import AccessToken, IntegrationConnection, OAuthClient
 from connections.secret_port import COME_BACK_SECONDS, SecretsUnreachable, SecretUnavailable
-from connections.secret_store import is_generated, put_credential, secret_store
+from connections.secret_store import credential_text, is_generated, keeping, secret_store
 from connections.token_sources import GRANT, HeldTokens, TokenSource, held_tokens, source_of
 from providers.errors import CredentialAway, Misconfigured
 from providers.spi import Adapter
@@ -48,15 +48,14 @@ def keep_granted(tenant_id: str, provider_id: str, tokens: TokenSet, *, client: 
     one is forgotten once the connection has moved. Nothing is sent to anybody but the secret store.
     """
     held = HeldTokens(tokens.access_token, tokens.refresh_token)
-    grant = {"grant": GRANT, "client": str(client.pk), "origin": client.origin}
-    with token_refresh.one_transaction():
-        token_ref = secret_store().put(tenant_id, held.stored())
-        auth_ref = put_credential(tenant_id, grant)
+    grant = {"grant": GRANT, "client": str(client.pk), "client_id": client.client_id, "origin": client.origin}
+    kept_texts = held.stored(), credential_text(grant)
+    with token_refresh.one_transaction(), keeping(tenant_id, *kept_texts) as (token_ref, auth_ref):
         AccessToken.objects.create(
             tenant_id=tenant_id,
             provider_id=provider_id,
             auth_ref=auth_ref,
-            source_digest=_digest(grant),
+            source_digest=_digest(grant, ""),
             token_ref=token_ref,
             generation=1,
             scopes=list(tokens.scopes or ()),
@@ -87,7 +86,7 @@ def usable(connection: IntegrationConnection, adapter: Adapter, credential: Mapp
     source = source_of(adapter, connection.tenant_id, connection.settings, credential)
     if source is None:
         return None
-    row = token_waits.current(_row(connection, credential), source)
+    row = token_waits.current(_row(connection, source, credential), source)
     return _read(row, source, credential)
 
 
@@ -96,7 +95,7 @@ def kept(connection: IntegrationConnection, adapter: Adapter, credential: Mappin
     source = source_of(adapter, connection.tenant_id, connection.settings, credential)
     if source is None:
         return None
-    row = token_waits.state_of(connection.tenant_id, connection.auth_ref)
+    row = token_waits.state_of(connection)
     if row is None or not row.token_ref:
         raise Misconfigured("There is no access token yet.")
     return _read(row, source, credential)
@@ -145,26 +144,24 @@ def try_again(connection: IntegrationConnection) -> None:
 
     A grant that the provider has ended stays so: only a new authorisation helps.
     """
-    rows = AccessToken.objects.filter(tenant_id=connection.tenant_id, auth_ref=connection.auth_ref, lease_token=None)
-    rows.filter(attempts__gt=0).exclude(renewable=True, ended_at__isnull=False).update(
+    rows = AccessToken.objects.of(connection).filter(lease_token=None, attempts__gt=0)
+    rows.exclude(renewable=True, ended_at__isnull=False).update(
         ended_at=None, attempts=0, refresh_at=Now(), updated_at=Now()
     )
 
 
-def _row(connection: IntegrationConnection, credential: Mapping[str, str]) -> AccessToken:
+def _row(connection: IntegrationConnection, source: TokenSource, credential: Mapping[str, str]) -> AccessToken:
     """The row of a connection's credential, made with the first call, and anew where the credential was changed."""
-    row = token_waits.state_of(connection.tenant_id, connection.auth_ref)
-    digest = _digest(credential)
+    row = token_waits.state_of(connection)
+    digest = _digest(credential, source.audience)
     if row is not None and row.source_digest == digest:
         return row
-    begun = HeldTokens(str(credential.get("access_token") or ""), str(credential.get("refresh_token") or ""))
-    token_ref = secret_store().put(connection.tenant_id, begun.stored()) if begun.access_token else ""
     fresh: dict[str, Any] = {
         **token_refresh.AT_REST,
         "source_digest": digest,
-        "token_ref": token_ref,
+        "token_ref": "",
         "previous_ref": "",
-        "renewable": bool(begun.refresh_token),
+        "renewable": False,
         "expires_at": None,
         "refresh_at": Now(),
         "attempts": 0,
@@ -173,7 +170,6 @@ def _row(connection: IntegrationConnection, credential: Mapping[str, str]) -> Ac
         "ended_at": None,
     }
     with transaction.atomic():
-        mine = AccessToken.objects.filter(tenant_id=connection.tenant_id, auth_ref=connection.auth_ref)
         if row is None:
             new = AccessToken(
                 tenant_id=connection.tenant_id,
@@ -182,20 +178,21 @@ def _row(connection: IntegrationConnection, credential: Mapping[str, str]) -> Ac
                 **fresh,
             )
             AccessToken.objects.bulk_create([new], ignore_conflicts=True)
-            stands = mine.filter(pk=new.pk).exists()
         else:
-            same = mine.filter(pk=row.pk, source_digest=row.source_digest, generation=row.generation)
-            stands = bool(same.update(**fresh, generation=row.generation + 1, updated_at=Now()))
-        left = (row.token_ref, row.previous_ref) if row is not None and stands else () if stands else (token_ref,)
-        for reference in filter(None, left):
-            secret_store().delete(connection.tenant_id, reference)
-    made = token_waits.state_of(connection.tenant_id, connection.auth_ref)
+            same = AccessToken.objects.filter(pk=row.pk, source_digest=row.source_digest, generation=row.generation)
+            if same.update(**fresh, generation=row.generation + 1, updated_at=Now()):
+                for reference in filter(None, (row.token_ref, row.previous_ref)):
+                    secret_store().delete(connection.tenant_id, reference)
+    made = token_waits.state_of(connection)
     if made is None:
         raise Misconfigured("The credential was removed.")
     return made
 
 
 def _read(row: AccessToken, source: TokenSource, credential: Mapping[str, str]) -> Usable:
+    if row.source_digest != _digest(credential, source.audience):
+        # Somebody else's call has begun anew meanwhile: what is there now is not of this credential, or not for here.
+        raise CredentialAway("The credential was changed meanwhile.", retry_after_seconds=COME_BACK_SECONDS)
     try:
         token = held_tokens(row.tenant_id, row.token_ref).access_token
     except SecretsUnreachable as error:
@@ -212,5 +209,5 @@ def _identity(row: AccessToken, credential: Mapping[str, str]) -> Mapping[str, s
     return {"grant": f"{row.tenant_id}\n{row.auth_ref}"} if credential.get("grant") == GRANT else credential
 
 
-def _digest(credential: Mapping[str, str]) -> str:
-    return hashlib.sha256(orjson.dumps(dict(credential), option=orjson.OPT_SORT_KEYS)).hexdigest()
+def _digest(credential: Mapping[str, str], audience: str) -> str:
+    return hashlib.sha256(orjson.dumps(dict(credential), option=orjson.OPT_SORT_KEYS) + audience.encode()).hexdigest()

@@ -242,8 +242,7 @@ class _Walk:
 
 def _as_granted(connection: IntegrationConnection, identity: Identity) -> Identity:
     """With the scopes an authorisation was granted, where calls do not tell; its tokens end and are renewed."""
-    rows = AccessToken.objects.filter(tenant_id=connection.tenant_id, auth_ref=connection.auth_ref)
-    granted = rows.values_list("scopes", flat=True).first()
+    granted = AccessToken.objects.of(connection).values_list("scopes", flat=True).first()
     if granted is None:
         return identity
     return replace(identity, scopes=identity.scopes or granted or None, expires_at=None)

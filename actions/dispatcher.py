@@ -9,7 +9,7 @@ from django.conf import settings
 
 from actions.intake import Wish, take
 from actions.leases import begun
-from actions.models import NormalisedAction
+from actions.models import OVER, NormalisedAction
 from actions.runner import run
 from connections.models import IntegrationConnection
 from connections.turns import turn_if_free
@@ -25,6 +25,6 @@ def execute(connection: IntegrationConnection, wish: Wish, *, actor: str, wait: 
         taken = take(connection, wish, actor=actor, lease=uuid.uuid4() if free else None)
         if taken.new and free:
             run(begun(taken.action))
-    if taken.new:
+    if taken.new and taken.action.status not in OVER:
         taken.action.refresh_from_db()
     return taken.action

@@ -9,6 +9,7 @@ import structlog
 from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Least, Now
+from django.utils import timezone
 
 from actions.leases import Held, write
 from actions.metrics import ACTIONS, ACTIONS_RETRIED
@@ -135,19 +136,22 @@ def receipt(row: NormalisedAction, outcome: ReceiptOutcome, *, actor: str) -> No
 
 
 def _end(row: NormalisedAction, status: ActionStatus, **values: Any) -> None:
-    values = {"error": "", "error_category": "", **values}
-    row.status, row.error = status, values["error"]
+    # The row is told to the caller as it stands here, so nothing of it is left to the database to fill in.
+    values = {
+        "error": "",
+        "error_category": "",
+        "status": status,
+        "lease_token": None,
+        "next_attempt_at": None,
+        "in_doubt": status == ActionStatus.NEEDS_REVIEW,
+        "completed_at": None if status == ActionStatus.NEEDS_REVIEW else timezone.now(),
+        "evidence": row.evidence,
+        **values,
+    }
     with transaction.atomic():
-        write(
-            row,
-            status=status,
-            lease_token=None,
-            next_attempt_at=None,
-            in_doubt=status == ActionStatus.NEEDS_REVIEW,
-            completed_at=None if status == ActionStatus.NEEDS_REVIEW else Now(),
-            evidence=row.evidence,
-            **values,
-        )
+        write(row, **values)
+        for name, value in values.items():
+            setattr(row, name, value)
         receipt(row, _RECEIPTS[status], actor=row.requested_by)
     ACTIONS.labels(row.provider_id, row.tenant_id, row.canonical_type, status).inc()
     log.info(

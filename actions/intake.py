@@ -57,16 +57,16 @@ def take(connection: IntegrationConnection, wish: Wish, *, actor: str, lease: uu
     """
     check_provider(connection, wish)
     fingerprint = wish.fingerprint(connection)
-    first = known(connection, wish.idempotency_key)
-    if first is None:
+    try:
         usable(connection, wish)
-        try:
-            with transaction.atomic():
-                return Taken(_create(connection, wish, fingerprint, actor, lease), new=True)
-        except IntegrityError:
-            first = known(connection, wish.idempotency_key)
-            if first is None:
-                raise
+        # Most keys are new: the row is written first, and looked for only if its key is taken.
+        with transaction.atomic():
+            return Taken(_create(connection, wish, fingerprint, actor, lease), new=True)
+    except (IntegrityError, ServiceError):
+        # What was done before stays known, also where the connection takes no commands any more.
+        first = known(connection, wish.idempotency_key)
+        if first is None:
+            raise
     if first.fingerprint != fingerprint:
         message = "This idempotency_key was used for another command."
         raise ServiceError("IDEMPOTENCY_KEY_REUSED", message, {"action_id": str(first.pk)}, status=422)

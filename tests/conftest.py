@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import pytest
@@ -31,10 +32,16 @@ from tests.neighbours import AlertingStub, Pm3Stub, running_alerting, running_pm
 from tests.polling_provider import Ledger, running_ledger
 
 
+@cache
+def _valkey() -> redis.Redis:
+    """One connection a process: making one for each of thousands of tests costs more than the tests it is for."""
+    return redis.Redis.from_url(django_settings.REDIS_URL)
+
+
 @pytest.fixture(autouse=True)
 def _clean_valkey() -> None:
     """Each test starts with an empty cache; the engine is real and shared by the run."""
-    redis.Redis.from_url(django_settings.REDIS_URL).flushdb()
+    _valkey().flushdb()
 
 
 @pytest.fixture

@@ -51,7 +51,6 @@ _REASONS = {
     "422": "Understood, but it cannot be done like this; details say what is wrong.",
     "429": "Too many requests; Retry-After says when to come back.",
     "500": "Something failed on our side.",
-    "501": "Not offered by this version.",
     "502": "The provider failed; try again.",
     "503": "A part of this service is not available; try again.",
 }

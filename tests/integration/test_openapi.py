@@ -105,7 +105,7 @@ def values(db: None, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 @API.parametrize()
 @settings(
-    max_examples=extent(10, 20),
+    max_examples=extent(6, 20),
     deadline=None,
     derandomize=True,
     phases=[Phase.explicit, Phase.generate],

@@ -129,3 +129,8 @@ def gate(
     put_client(provider_id="gate", client_id=CLIENT_ID, client_secret=CLIENT_SECRET)
     yield gate_server
     assert gate_server.faults == []
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long ones first, so that no worker of a run is left alone with them at its end."""
+    items.sort(key=lambda item: "/resilience/" not in item.path.as_posix())

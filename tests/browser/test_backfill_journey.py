@@ -12,7 +12,6 @@ from playwright.sync_api import Page, expect
 from polling.models import Backfill, BackfillStatus
 from tests.backfills import LEDGERS, connect, tick
 from tests.browser.test_admin_journey import sign_in
-from tests.extent import thorough_only
 from tests.polling_provider import Ledger
 from tests.staff import list_of, page_of
 
@@ -27,7 +26,6 @@ def _ledgers(ledger: Ledger, settings: Any) -> None:
     settings.EXTRA_ADAPTERS = LEDGERS
 
 
-@thorough_only
 def test_staff_ask_for_a_window_watch_its_bar_and_pause_it(page: Page, live_server: Any, ledger: Ledger) -> None:
     connection = connect(ledger, "sliced_ledger", display_name="Web tracker")
     sign_in(page, live_server)

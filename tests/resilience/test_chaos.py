@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.extent import thorough_only
 from tests.resilience.chaos import is_whole
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,7 +43,6 @@ def test_the_verdict_sees_every_kind_of_wrong(wrong: dict[str, object]) -> None:
     assert not is_whole({**WHOLE, **wrong})
 
 
-@thorough_only
 def test_what_was_answered_2xx_is_delivered_once_whatever_dies() -> None:
     command = [sys.executable, "-m", "tests.resilience.chaos", "--json"]
     load = ["--rate", "30", "--polled", "100", "--redis-gone", "8", "--pause", "2"]

@@ -17,7 +17,6 @@ from connections.models import ConnectionHistory, ConnectionStatus, Incident, In
 from events.models import AdapterEvent, DeliveryStatus, Source
 from polling.models import PollingCursor
 from providers import client
-from tests.extent import thorough_only
 from tests.factories import ACME, GLOBEX, make_connection
 from tests.integration.test_webhook_road import Sender, issue_event
 from tests.neighbours import AlertingStub, Pm3Stub
@@ -204,7 +203,6 @@ def test_one_stream_that_never_gets_an_answer_costs_the_others_little(
     assert (Incident.objects.get().status, Incident.objects.get().reopened) == (IncidentStatus.OPEN, 0)
 
 
-@thorough_only
 def test_many_streams_of_a_dead_provider_do_not_all_wait_for_it(
     broken: BrokenProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:

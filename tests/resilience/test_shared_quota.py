@@ -16,7 +16,6 @@ from providers.client import ClientConfig, ProviderClient
 from providers.errors import ProviderError, QuotaSpent
 from providers.outbound import OutboundPolicy
 from providers.quotas import Quota, Traffic
-from tests.extent import thorough_only
 from tests.factories import ACME, GLOBEX
 from tests.quota_rig import HEADERS, manifest
 from tests.resilience.metered import Metered, running_metered
@@ -132,7 +131,6 @@ def pauses_of_actions() -> float:
     return sum(sample or 0.0 for sample in samples)
 
 
-@thorough_only
 def test_no_call_goes_over_a_limit_all_of_it_is_used_and_an_action_passes_at_once() -> None:
     limits = Metered(
         budget=BUDGET,
